@@ -1,0 +1,48 @@
+# Everything runs in .venv, which is made and filled only when needed.
+# ARGS goes to what a target runs: make test ARGS='-k kafka'
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench clean needs
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.demo ## a broker, simulated tips, the detector and its metrics, all on this machine (SECONDS=20: end by itself)
+	@exec $(BIN)/tip-detector demo $(if $(SECONDS),--seconds '$(SECONDS)') $(ARGS)
+
+test: .venv/.dev needs ## all tests, those on a real Apache Kafka too (fetches it, and Java, once)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.dev ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict detector/core detector/runtime
+
+bench: .venv/.dev needs ## measure throughput, latency and memory
+	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+clean: ## remove the virtual environment, what the tests fetched, and all caches
+	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find detector tests -name __pycache__ -prune -exec rm -rf {} +
+
+needs:
+	@tests/setup.sh
+
+# Two stamps: the demo should not wait for tools that only developers use.
+.venv/.demo: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[demo,dev]'
+	@touch $@ .venv/.demo
+
+$(BIN)/python:
+	@command -v '$(PYTHON)' >/dev/null || { echo "There is no program '$(PYTHON)'. Install Python 3.11 or newer, or say which one to use: make PYTHON=python3.12" >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "'$(PYTHON)' is $$('$(PYTHON)' --version 2>&1); Python 3.11 or newer is needed. Say which one to use: make PYTHON=python3.12" >&2; exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { echo "'$(PYTHON)' cannot make virtual environments: its module venv or ensurepip is missing. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	'$(PYTHON)' -m venv .venv

@@ -1,0 +1,208 @@
+"""The command `tip-detector`. Exit codes: 0 fine, 1 failed while running, 2 unusable input."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"kafka(\..*)?|importlib")
+
+import detector  # noqa: E402
+from detector.assembly import Assembly  # noqa: E402
+from detector.core.asyncapi import asyncapi  # noqa: E402
+from detector.core.decode import Skipped  # noqa: E402
+from detector.core.engine import Decision  # noqa: E402
+from detector.core.event import Event, Rejected  # noqa: E402
+from detector.core.mapping import MappingError  # noqa: E402
+from detector.core.policy import PolicyError  # noqa: E402
+from detector.core.schema import NAMES, schema  # noqa: E402
+from detector.edges.logs import set_up as set_up_logs  # noqa: E402
+from detector.runtime.ports import Stop  # noqa: E402
+from detector.settings import ConfigError  # noqa: E402
+
+log = logging.getLogger("detector")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return int(chosen.command(chosen))
+    except (ConfigError, MappingError, PolicyError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (Stop, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"tip-detector: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tip-detector", description="Scores live-stream tips in real time and says why."
+    )
+    parser.add_argument("--version", action="version", version=detector.__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=function)
+        if name not in ("simulate", "schema"):
+            added.add_argument("--config", type=Path, help="settings (TOML); default: as shipped")
+        return added
+
+    command("run", _run, "the sidecar: Kafka in, flags out, /metrics /healthz /readyz")
+    demo = command("demo", _demo, "everything on this machine: broker, tips, detector, metrics")
+    demo.add_argument("--seconds", type=float, help="end after this long; default: until Ctrl-C")
+    demo.add_argument("--rate", type=int, default=1000, help="tips a second (default 1000)")
+    score = command("score", _score, "events on stdin, one decision a line on stdout; no Kafka")
+    score.add_argument("--mapping", help="the platform's mapping, by name or file")
+    feed = command("feed", _feed, "a recorded file (.gz too) into the tips topic")
+    feed.add_argument("file", type=Path)
+    feed.add_argument("--mapping", help="the platform's mapping, by name or file")
+    feed.add_argument(
+        "--speed", type=float, default=0,
+        help="times the recording's own pace; 0 (default): as fast as the broker takes it",
+    )  # fmt: skip
+    simulate = command("simulate", _simulate, "seeded, made-up events and labels, for trying out")
+    simulate.add_argument("--events", type=int, default=10_000)
+    simulate.add_argument("--seed", type=int, default=1)
+    simulate.add_argument("--days", type=float, default=14.0)
+    simulate.add_argument("--out", type=Path, help="events file; default: standard output")
+    simulate.add_argument("--labels", type=Path, help="labels file; default: none")
+    check = command("check-config", _check_config, "checks settings, mapping, pack and examples")
+    check.add_argument("--mapping", help="the platform's mapping, by name or file")
+    topics = command("topics", _topics, "describes the topics, or creates those that are missing")
+    topics.add_argument("action", nargs="?", choices=("describe", "create"), default="describe")
+    shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
+    shown.add_argument("name", choices=(*NAMES, "asyncapi"))
+    return parser
+
+
+def _assemble(chosen: argparse.Namespace) -> Assembly:
+    assembly = Assembly.load(chosen.config, getattr(chosen, "mapping", None))
+    set_up_logs(assembly.settings.log.level, assembly.settings.log.format)
+    return assembly
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from detector.service import Service
+
+    assembly = _assemble(chosen)
+    failed = assembly.check_policy()
+    if failed:
+        raise PolicyError("\n".join(failed))
+    service = Service(assembly)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: service.stop())
+    return 0 if service.run() else 1
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from detector.demo import run_demo
+
+    return run_demo(chosen.config, chosen.seconds, chosen.rate)
+
+
+def _score(chosen: argparse.Namespace) -> int:
+    assembly = _assemble(chosen)
+    engine, decode = assembly.make_engine(), assembly.decoder.decode
+    received_ms = time.time_ns() // 1_000_000
+    write = sys.stdout.buffer.write
+    for number, line in enumerate(_lines(sys.stdin.buffer, "events"), 1):
+        decoded = decode(line.rstrip(b"\r\n"), received_ms)
+        outcome = engine.process(decoded) if isinstance(decoded, Event) else decoded
+        write(orjson.dumps(_decision_line(number, outcome)) + b"\n")
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _decision_line(number: int, outcome: Decision | Skipped | Rejected) -> dict[str, Any]:
+    if isinstance(outcome, Decision):
+        return outcome.to_record()
+    if isinstance(outcome, Skipped):
+        return {"line": number, "skipped": outcome.reason}
+    return {"line": number, "rejected": outcome.reason, "detail": outcome.detail}
+
+
+def _lines(stream: BinaryIO, unit: str) -> Any:
+    """The lines, with a progress bar on standard error where somebody watches."""
+    from tqdm import tqdm
+
+    is_watched = sys.stderr.isatty() and not sys.stdin.isatty()
+    return tqdm(stream, unit=f" {unit}", unit_scale=True, disable=not is_watched)
+
+
+def _feed(chosen: argparse.Namespace) -> int:
+    from detector.edges.feeder import feed
+
+    if chosen.speed < 0:
+        raise ConfigError(f"--speed {chosen.speed}: expected 0 or more")
+    sent = feed(_assemble(chosen), chosen.file, chosen.speed)
+    print(f"{sent:,} records sent", file=sys.stderr)
+    return 0
+
+
+def _simulate(chosen: argparse.Namespace) -> int:
+    from detector.lab.simulate import Scenario, write
+
+    try:
+        scenario = Scenario(seed=chosen.seed, events=chosen.events, days=chosen.days)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    events = sys.stdout.buffer if chosen.out is None else chosen.out.open("wb")
+    labels = None if chosen.labels is None else chosen.labels.open("wb")
+    written = write(scenario, events, labels)
+    for file in (events, labels):
+        if file is not None:
+            file.flush()
+    print(f"{written:,} events of seed {chosen.seed}", file=sys.stderr)
+    return 0
+
+
+def _check_config(chosen: argparse.Namespace) -> int:
+    assembly = _assemble(chosen)
+    failed = assembly.check_policy()
+    if failed:
+        raise PolicyError("\n".join(failed))
+    build = assembly.build()
+    print(
+        f"fine: policy {build['policy']} ({len(assembly.policy.rules)} rules, all examples hold), "
+        f"mapping {build['mapping']}, {len(assembly.settings.currencies)} currencies"
+    )
+    return 0
+
+
+def _topics(chosen: argparse.Namespace) -> int:
+    from detector.edges.topics import create_topics, describe_topics
+
+    settings = _assemble(chosen).settings
+    if chosen.action == "create":
+        for line in create_topics(settings):
+            print(line)
+    lines, are_all_there = describe_topics(settings)
+    print("\n".join(lines))
+    return 0 if are_all_there else 1
+
+
+def _schema(chosen: argparse.Namespace) -> int:
+    document = asyncapi({}) if chosen.name == "asyncapi" else schema(chosen.name)
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""From a record's bytes to an Event, a refusal or a skip. Never raises on any input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from detector.core.event import Event, EventReader, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record that is well formed and no tip.
+
+    Attributes:
+        reason: from the mapping's closed set, such as `free_gift`; or `duplicate`.
+    """
+
+    reason: str
+
+
+class Mapping(Protocol):
+    """What `mapping.Mapping` offers: one platform's shapes to canonical objects."""
+
+    def to_canonical(self, record: dict[str, Any]) -> dict[str, Any] | Skipped:
+        """The canonical object; raises Rejected where the record has none."""
+
+
+class Decoder:
+    """Decodes records of one platform.
+
+    Args:
+        reader: reads canonical objects.
+        mapping: the platform's mapping; None where records are canonical.
+        max_record_bytes: larger records are refused unread.
+    """
+
+    def __init__(
+        self, reader: EventReader, mapping: Mapping | None = None, max_record_bytes: int = 65_536
+    ) -> None:
+        self._reader = reader
+        self._mapping = mapping
+        self._max_record_bytes = max_record_bytes
+
+    def decode(self, data: bytes | None, received_ms: int) -> Event | Rejected | Skipped:
+        """One record.
+
+        Args:
+            data: the record's value; None is a Kafka tombstone.
+            received_ms: when it reached us, epoch ms.
+        """
+        if data is None:
+            return Rejected("not_json", "the record has no value")
+        if len(data) > self._max_record_bytes:
+            return Rejected(
+                "record_too_large",
+                f"{len(data)} bytes, expected at most {self._max_record_bytes}",
+            )
+        try:
+            record = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            return _refuse_syntax(data, error)
+        if record.__class__ is not dict:
+            return Rejected("not_object", "expected a JSON object")
+        try:
+            if self._mapping is not None:
+                record = self._mapping.to_canonical(record)
+                if record.__class__ is Skipped:
+                    return record
+            return self._reader.read(record, received_ms)
+        except Rejected as refusal:
+            # A fresh object: the caught one would keep its traceback, and with it the record.
+            return Rejected(refusal.reason, refusal.detail)
+
+
+def _refuse_syntax(data: bytes, error: orjson.JSONDecodeError) -> Rejected:
+    try:
+        bytes(data).decode("utf-8")
+    except UnicodeDecodeError as unicode_error:
+        return Rejected("invalid_utf8", f"byte {unicode_error.start} is not UTF-8")
+    return Rejected("not_json", f"line {error.lineno} column {error.colno}: not JSON")

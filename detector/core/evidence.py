@@ -1,0 +1,48 @@
+"""From figures to evidence: how far above a limit, and where a habit's limit lies."""
+
+from __future__ import annotations
+
+from math import exp, sqrt
+
+
+def strength(ratio: float) -> float:
+    """How strong evidence a value `ratio` times its limit is: 0.5 at the limit, 0.9 at three times.
+
+    A Hill curve of order two: smooth, without a threshold of its own, and slow to be certain.
+
+    >>> [round(strength(ratio), 2) for ratio in (0.0, 0.5, 1.0, 3.0, 10.0)]
+    [0.0, 0.2, 0.5, 0.9, 0.99]
+    """
+    squared = ratio * ratio
+    return squared / (1.0 + squared)
+
+
+def spread(n: int, variance: float, prior: float, prior_n: float, floor: float) -> float:
+    """A habit's standard deviation in log units, unsure while `n` is small.
+
+    The observed variance is pooled with a prior one worth `prior_n` observations, so that two like
+    tips do not make a narrow habit; `floor` keeps a near-constant history from turning a small
+    change into an anomaly. The last factor is the predictive one, 1 + 1/n.
+
+    >>> round(spread(2, 0.0, 0.8, 8, 0.35), 2), round(spread(1000, 0.0, 0.8, 8, 0.35), 2)
+    (0.88, 0.35)
+    """
+    pooled = (n * variance + prior_n * prior * prior) / (n + prior_n)
+    return max(floor, sqrt(pooled)) * sqrt(1.0 + 1.0 / n)
+
+
+def habit_limit(mean: float, deviations: float, spread_: float) -> float:
+    """The amount `deviations` standard deviations above a log mean, in minor units."""
+    return exp(min(mean + deviations * spread_, 60.0))
+
+
+def any_of(*strengths: float) -> float:
+    """The strength of several independent pieces of evidence for the same thing (noisy or).
+
+    >>> any_of(0.5, 0.5)
+    0.75
+    """
+    none = 1.0
+    for each in strengths:
+        none *= 1.0 - each
+    return 1.0 - none

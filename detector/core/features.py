@@ -1,0 +1,230 @@
+"""What is known about one tip at the moment it is scored.
+
+The contract of every feature: the tip at hand is not in its own baseline (`before`, `typical_*`);
+running totals (`day_sum`, `session_sum`, …) do include it, since a limit is passed by the tip that
+passes it. What cannot be known is None and is no evidence.
+"""
+
+from __future__ import annotations
+
+from math import exp, log
+
+from detector.core.event import Event
+from detector.core.population import Population, Typical
+from detector.core.tipper import (
+    COMBO_GAP_MS,
+    DAY_MS,
+    HOUR_MS,
+    SESSION_GAP_MS,
+    Known,
+    TipperStats,
+    look_up,
+)
+
+
+class Moment:
+    """When an event is, for the rules that ask for local time.
+
+    Attributes:
+        day: days since 1970-01-01 in the configured zone.
+        minute: minute of the local day, 0..1439.
+        month: months since year 0 of the local day.
+        is_late: behind the partition's watermark by more than the allowed lateness.
+    """
+
+    __slots__ = ("day", "is_late", "minute", "month")
+
+    def __init__(self, day: int, minute: int, month: int, is_late: bool) -> None:
+        self.day = day
+        self.minute = minute
+        self.month = month
+        self.is_late = is_late
+
+
+class Features:
+    """One tip, its tipper's past and the site's habits.
+
+    Attributes:
+        event, moment: the tip and its local time.
+        before: the tipper without this tip.
+        value, log_value: amount in minor units of the base currency, and its logarithm.
+        in_order: not late and not before the tipper's last tip: tempo can be told.
+        gap_s: seconds since the tipper's last tip; None for the first or out of order.
+        is_combo: the same gift to the same streamer within seconds: no new decision.
+        is_new_session: the pause before it ended a session (or it is the first tip).
+        sum_hour, sum_day, sum_week, sum_60d: decayed sums with this tip.
+        day_sum, month_sum: exact sums of the local day and month with this tip; None for a late
+            tip of an earlier day, whose sum is no longer held.
+        days, day_mean, day_variance: the tipper's ended active days, log sums.
+        session_sum, session_decisions, session_start_ms: the session with this tip.
+        session_pace: mean log gap of the session (s), newest weighted most; 0 if unknown.
+        session_level: mean log value of the session, newest weighted most.
+        sessions, sessions_mean, sessions_variance, sessions_decisions_mean,
+        sessions_decisions_variance: the tipper's ended sessions.
+        account_age_ms: since the account was made; None if the event does not say.
+        device, instrument, streamer: how this tipper knows them; None if not said.
+        typical_tip, typical_week, typical_session: the site; None while too little is known.
+    """
+
+    __slots__ = (
+        "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "device",
+        "event", "gap_s", "in_order", "instrument", "is_combo", "is_new_session", "log_value",
+        "moment", "month_sum", "session_decisions", "session_level", "session_pace",
+        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
+        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamer", "sum_60d",
+        "sum_day", "sum_hour", "sum_week", "typical_session", "typical_tip", "typical_week",
+        "value",
+    )  # fmt: skip
+
+    event: Event
+    moment: Moment
+    before: TipperStats
+    value: int
+    log_value: float
+    in_order: bool
+    gap_s: float | None
+    is_combo: bool
+    is_new_session: bool
+    sum_hour: float
+    sum_day: float
+    sum_week: float
+    sum_60d: float
+    day_sum: int | None
+    month_sum: int | None
+    days: int
+    day_mean: float
+    day_variance: float
+    session_sum: int
+    session_decisions: int
+    session_start_ms: int
+    session_pace: float
+    session_level: float
+    sessions: int
+    sessions_mean: float
+    sessions_variance: float
+    sessions_decisions_mean: float
+    sessions_decisions_variance: float
+    account_age_ms: int | None
+    device: Known | None
+    instrument: Known | None
+    streamer: Known | None
+    typical_tip: Typical | None
+    typical_week: Typical | None
+    typical_session: Typical | None
+
+
+def compute(event: Event, moment: Moment, before: TipperStats, population: Population) -> Features:
+    """The features of one tip; changes nothing."""
+    f = Features()
+    value = event.value_minor or 0
+    f.event, f.moment, f.before, f.value, f.log_value = event, moment, before, value, log(value)
+    elapsed_ms = event.event_time_ms - before.last_ms
+    f.in_order = not moment.is_late and (elapsed_ms >= 0 or not before.n)
+    _add_sums(f, elapsed_ms)
+    _add_session(f, elapsed_ms)
+    f.account_age_ms = (
+        None
+        if event.account_created_ms is None
+        else max(0, event.event_time_ms - event.account_created_ms)
+    )
+    f.device = look_up(before.devices, event.device_id)
+    f.instrument = look_up(before.instruments, event.instrument_id)
+    f.streamer = look_up(before.streamers, event.streamer_id)
+    f.typical_tip = population.typical_tip()
+    f.typical_week = population.typical_week()
+    f.typical_session = population.typical_session()
+    return f
+
+
+def _add_sums(f: Features, elapsed_ms: int) -> None:
+    before, value, day = f.before, f.value, f.moment.day
+    # A tip from before the last one is worth less by now; the sums stay where they are in time.
+    age_ms, weight_ms = (elapsed_ms, 0) if elapsed_ms >= 0 else (0, elapsed_ms)
+    f.sum_hour = before.sum_hour * exp(-age_ms / HOUR_MS) + value * exp(weight_ms / HOUR_MS)
+    f.sum_day = before.sum_day * exp(-age_ms / DAY_MS) + value * exp(weight_ms / DAY_MS)
+    f.sum_week = before.sum_week * exp(-age_ms / (7 * DAY_MS)) + value
+    f.sum_60d = before.sum_60d * exp(-age_ms / (60 * DAY_MS)) + value
+    f.days, f.day_mean, f.day_variance = before.days, before.day_mean, before.day_variance
+    if day == before.day:
+        f.day_sum = before.day_sum + value
+    elif day > before.day or not before.n:
+        f.day_sum = value
+        if before.n:
+            f.days, f.day_mean, f.day_variance = learn_mean(
+                before.days, before.day_mean, before.day_variance, log(before.day_sum)
+            )
+    else:
+        f.day_sum = None
+    month = f.moment.month
+    if month == before.month:
+        f.month_sum = before.month_sum + value
+    else:
+        f.month_sum = value if month > before.month or not before.n else None
+
+
+def _add_session(f: Features, elapsed_ms: int) -> None:
+    before, event = f.before, f.event
+    f.is_new_session = not before.n or (f.in_order and elapsed_ms > SESSION_GAP_MS)
+    f.sessions = before.sessions
+    f.sessions_mean, f.sessions_variance = before.sessions_mean, before.sessions_variance
+    f.sessions_decisions_mean = before.sessions_decisions_mean
+    f.sessions_decisions_variance = before.sessions_decisions_variance
+    if f.is_new_session:
+        f.gap_s = elapsed_ms / 1000 if before.n else None
+        f.is_combo = False
+        f.session_start_ms, f.session_sum, f.session_decisions = event.event_time_ms, f.value, 1
+        f.session_pace, f.session_level = 0.0, f.log_value
+        if before.n:
+            f.sessions, f.sessions_mean, f.sessions_variance = learn_mean(
+                before.sessions,
+                before.sessions_mean,
+                before.sessions_variance,
+                log(before.session_sum),
+            )
+            _, f.sessions_decisions_mean, f.sessions_decisions_variance = learn_mean(
+                before.sessions,
+                before.sessions_decisions_mean,
+                before.sessions_decisions_variance,
+                log(before.session_decisions),
+            )
+        return
+    f.session_start_ms = before.session_start_ms
+    f.session_pace, f.session_level = before.session_pace, before.session_level
+    if f.moment.is_late:  # which session it belonged to is no longer known
+        f.gap_s, f.is_combo = None, False
+        f.session_sum, f.session_decisions = before.session_sum, before.session_decisions
+        return
+    f.gap_s = elapsed_ms / 1000 if f.in_order else None
+    f.is_combo = is_combo = (
+        f.in_order and elapsed_ms <= COMBO_GAP_MS and f.value == before.last_value
+    )
+    f.session_sum = before.session_sum + f.value
+    f.session_decisions = decisions = before.session_decisions + (not is_combo)
+    if not is_combo:
+        f.session_level += 0.3 * (f.log_value - f.session_level)
+        if f.in_order:
+            log_gap = log(max(1.0, elapsed_ms / 1000))
+            pace = before.session_pace
+            f.session_pace = log_gap if decisions <= 2 else pace + 0.3 * (log_gap - pace)
+
+
+def learn_mean(
+    n: int, mean: float, variance: float, value: float, slowest: float = 1 / 64
+) -> tuple[int, float, float]:
+    """One step of a running mean and variance that forgets slowly.
+
+    The weight of the newest value is 1/(n+1) until that falls to `slowest`, then `slowest`: the
+    plain mean and population variance at first, exponentially weighted ones later. Incremental
+    form (West 1979; Finch 2009), which stays exact at large offsets where E[x²]-E[x]² does not.
+
+    >>> step = (0, 0.0, 0.0)
+    >>> for x in (1e9 + 1, 1e9 + 2, 1e9 + 3):
+    ...     step = learn_mean(*step, x)
+    >>> step[0], step[1] - 1e9, round(step[2], 6)
+    (3, 2.0, 0.666667)
+    """
+    weight = 1 / (n + 1)
+    if weight < slowest:
+        weight = slowest
+    delta = value - mean
+    return n + 1, mean + weight * delta, (1 - weight) * (variance + weight * delta * delta)

@@ -1,0 +1,172 @@
+"""From scores and reasons to flags: severity, action, case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+import detector
+from detector.core.cases import Cases, identity
+from detector.core.event import Event
+from detector.core.features import Features
+from detector.core.policy import Policy
+from detector.core.reasons import ACTIONS, SEVERITIES, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Scores of one statistical kind, 0..1, from which a finding is low, medium, high."""
+
+    low: float
+    medium: float
+    high: float
+
+
+class Flag:
+    """One flag: what a reviewer reads.
+
+    Attributes:
+        kind, severity: as in the record.
+        step: `opened`, `worsened` or `updated`: what it did to its case.
+        event_time_ms: of the event that led to it.
+        subject_id: the account it is about; the record's key.
+        record: the JSON-able Flag.
+    """
+
+    __slots__ = ("event_time_ms", "kind", "record", "severity", "step", "subject_id")
+
+    def __init__(self, record: dict[str, Any], step: str) -> None:
+        self.record = record
+        self.step = step
+        self.kind: str = record["kind"]
+        self.severity: str = record["severity"]
+        self.event_time_ms: int = record["event_time"]
+        self.subject_id: str = record["subject"]["id"]
+
+
+class Fusion:
+    """Turns the findings on one event into flags.
+
+    Args:
+        policy: the pack in force: actions, and what each flag says of it.
+        thresholds: kind → thresholds, for the statistical kinds.
+        cases: the engine's open cases.
+    """
+
+    def __init__(self, policy: Policy, thresholds: dict[str, Thresholds], cases: Cases) -> None:
+        self._policy = policy
+        self._thresholds = thresholds
+        self._cases = cases
+        self.floor = {kind: each.low for kind, each in thresholds.items()}
+
+    def flag(
+        self, kind: str, score: float, reasons: list[Reason], event: Event,
+        subject: tuple[str, str], day: int, features: Features | None,
+    ) -> Flag | None:  # fmt: skip
+        """A flag, or None where the finding is too weak or says nothing new in its case.
+
+        Args:
+            kind: the kind of case.
+            score: the detector's, 0..1.
+            reasons: its evidence.
+            event: what led to it.
+            subject: (`tipper` or `streamer`, id).
+            day: local day of the event.
+            features: the tip's features; None for an event that is no tip.
+        """
+        reasons = sorted(reasons, key=lambda reason: (reason.is_benign, -reason.weight))
+        severity = self._severity(kind, score, reasons)
+        if severity is None:
+            return None
+        is_fact = any(r.rule is not None and r.family == "identity" for r in reasons)
+        figure = max(reasons[0].observed, 1e-9)
+        opened = self._cases.add(
+            kind, *subject, severity, _news(reasons, day), figure, event.event_id,
+            event.event_time_ms, is_fact,
+        )  # fmt: skip
+        if opened.step == "silent":
+            return None
+        return Flag(
+            {
+                "flag_id": "f_" + identity(event.event_id, kind, *subject),
+                "kind": kind,
+                "severity": severity,
+                "action": self._action(kind, severity, reasons),
+                "subject": {"type": subject[0], "id": subject[1]},
+                "event_id": event.event_id,
+                "event_time": event.event_time_ms,
+                "score": round(score, 6),
+                "case_id": opened.case_id,
+                "update": opened.step != "opened",
+                "reasons": [reason.to_record() for reason in reasons],
+                "features": {} if features is None else features_record(features),
+                "policy": {
+                    "pack": self._policy.name,
+                    "version": self._policy.version,
+                    "hash": self._policy.digest,
+                },
+                "detector": {"version": detector.__version__, "shadow": False},
+            },
+            opened.step,
+        )
+
+    def _severity(self, kind: str, score: float, reasons: list[Reason]) -> str | None:
+        """The gravest severity that the rules or the thresholds give.
+
+        Statistical evidence is high only with two independent families of it.
+        """
+        ranks = [SEVERITIES.index(r.severity) for r in reasons if r.severity is not None]
+        thresholds = self._thresholds.get(kind)
+        if thresholds is not None and score >= thresholds.low and reasons:
+            families = {r.family for r in reasons if not r.is_benign and r.weight >= 0.35}
+            if score >= thresholds.high and len(families) >= 2:
+                ranks.append(2)
+            else:
+                ranks.append(1 if score >= thresholds.medium else 0)
+        return SEVERITIES[max(ranks)] if ranks else None
+
+    def _action(self, kind: str, severity: str, reasons: list[Reason]) -> str:
+        """The gravest action of the rules that fired, or the pack's for the kind and severity."""
+        actions = [r.action for r in reasons if r.action is not None]
+        by_severity = self._policy.actions.get(kind)  # type: ignore[call-overload]
+        if by_severity is not None:
+            actions.append(getattr(by_severity, severity))
+        return max(actions, key=ACTIONS.index, default="none")
+
+
+def _news(reasons: list[Reason], day: int) -> str:
+    """What a finding is about: the rules it breaks and the day; else its main evidence."""
+    rules = sorted({f"{r.rule}/{r.code}" for r in reasons if r.rule is not None})
+    return f"{','.join(rules)}@{day}" if rules else reasons[0].code
+
+
+def features_record(f: Features) -> dict[str, float]:
+    """The figures behind a flag, frozen as they were. Amounts in minor units of the base currency.
+
+    Unknown ones are left out.
+    """
+    before = f.before
+    known: dict[str, float | None] = {
+        "value_minor": f.value,
+        "tips_before": before.n,
+        "usual_minor": exp(before.mean) if before.n else None,
+        "spread_log": before.variance**0.5 if before.n else None,
+        "maximum_minor": before.max_value if before.n else None,
+        "days_known": (f.event.event_time_ms - before.first_ms) / 86_400_000 if before.n else None,
+        "account_age_days": None if f.account_age_ms is None else f.account_age_ms / 86_400_000,
+        "gap_s": f.gap_s,
+        "sum_hour_minor": f.sum_hour,
+        "sum_day_minor": f.sum_day,
+        "sum_week_minor": f.sum_week,
+        "day_sum_minor": f.day_sum,
+        "month_sum_minor": f.month_sum,
+        "session_sum_minor": f.session_sum,
+        "session_decisions": f.session_decisions,
+        "sessions_before": f.sessions,
+        "hour": f.moment.minute // 60,
+        "is_late": float(f.moment.is_late),
+        "site_middle_minor": None if f.typical_tip is None else f.typical_tip.middle,
+        "site_extreme_minor": None if f.typical_tip is None else f.typical_tip.extreme,
+    }
+    return {name: round(value, 4) for name, value in known.items() if value is not None}

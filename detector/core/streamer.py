@@ -1,0 +1,61 @@
+"""The streamer view: what one receiver's room does.
+
+Runs on events keyed by streamer, apart from the tipper view, so that each can live on the topic
+that is keyed for it. Here it counts PKs within the hours a policy restricts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from detector.core.event import Event
+from detector.core.features import Moment
+from detector.core.generations import Generations
+from detector.core.policy import Policy, RoomCount, is_within, minute_of
+from detector.core.reasons import Reason
+
+
+class StreamerStats(NamedTuple):
+    """One streamer: PKs started within the restricted hours of `pk_day` (a local day)."""
+
+    pk_day: int = 0
+    pks: int = 0
+
+
+class StreamerView:
+    """State and rules by streamer.
+
+    Args:
+        policy: the pack in force.
+        max_entries, idle_ms: how many streamers are remembered, and how long without an event.
+    """
+
+    kind = "cap"
+
+    def __init__(self, policy: Policy, max_entries: int, idle_ms: int) -> None:
+        self._rules: list[tuple[RoomCount, int, int]] = [
+            (rule, minute_of(rule.starts), minute_of(rule.ends))
+            for rule in policy.of_type(RoomCount)
+        ]
+        self.streamers: Generations[StreamerStats] = Generations(max_entries, idle_ms)
+
+    def observe(self, event: Event, moment: Moment) -> list[Reason]:
+        """Adds a `room` event; the reasons of the rules that it breaks."""
+        streamer_id = event.streamer_id
+        if event.room_event != "pk_start" or streamer_id is None or moment.is_late:
+            return []
+        reasons: list[Reason] = []
+        for rule, starts, ends in self._rules:
+            if not is_within(moment.minute, starts, ends):
+                continue
+            # Hours over midnight belong to the evening they began in.
+            day = moment.day - (starts > ends and moment.minute < ends)
+            before = self.streamers.get(streamer_id) or StreamerStats()
+            pks = before.pks + 1 if before.pk_day == day else 1
+            self.streamers.put(streamer_id, StreamerStats(day, pks), event.event_time_ms)
+            if pks > rule.limit:
+                reasons.append(
+                    Reason("room_count", "content", pks, None, rule.limit, "times", 0, 1.0,
+                           rule.id, rule.severity, rule.action)
+                )  # fmt: skip
+        return reasons

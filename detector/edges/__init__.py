@@ -1,0 +1,1 @@
+"""Each outside system in one place: Kafka, Prometheus, HTTP, files, logs."""

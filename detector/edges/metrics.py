@@ -1,0 +1,239 @@
+"""Prometheus: every metric in one table, and the telemetry that feeds them.
+
+All series with closed label sets exist from the start, so that a rate over them is never missing.
+No label ever holds an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+import detector
+from detector.core.event import REASONS, EventType
+from detector.core.mapping import SKIP_REASONS
+from detector.core.reasons import KINDS, SEVERITIES
+from detector.runtime.lane import Lane
+from detector.runtime.ports import Changes
+from detector.runtime.tally import SCORE_BUCKETS, Tally
+from detector.runtime.worker import Status
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
+
+PREFIX = "tip_detector_"
+STAGES = ("poll", "decode", "score", "write", "commit")
+STORES = ("tippers", "streamers", "event_ids", "cases")
+STATES = ("starting", "running", "blocked", "unreachable", "stopping")
+SCORED = ("minor", "outsized", "binge", "cap")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric.
+
+    Attributes:
+        name: without the prefix.
+        kind: `counter|gauge|histogram`.
+        help: what it is, and what a rise means.
+        labels: label → its closed set of values, in the order of the labels.
+        buckets: upper bounds of a histogram.
+    """
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+METRICS: tuple[Spec, ...] = (
+    Spec("events_total", "counter", "Events scored. Should follow the platform's own rate.",
+         (("type", ("tip", "recharge", "payout", "refund", "room")),)),
+    Spec("duplicates_total", "counter",
+         "Events whose id was seen before, not scored again. A rise: a producer retries a lot."),
+    Spec("late_total", "counter",
+         "Events behind the watermark by more than the allowed lateness, scored without tempo. "
+         "A rise: a source is delayed."),
+    Spec("skipped_total", "counter", "Records that the mapping says are no tips.",
+         (("reason", SKIP_REASONS),)),
+    Spec("dead_letters_total", "counter",
+         "Records refused and kept in the dead-letter topic. A rise: a producer or the mapping "
+         "changed.", (("reason", REASONS),)),
+    Spec("flags_total", "counter", "Flags written.", (("kind", KINDS), ("severity", SEVERITIES))),
+    Spec("cases_total", "counter",
+         "What flags did to their cases. Opened and worsened are worth a page, updated is not.",
+         (("kind", KINDS), ("step", ("opened", "worsened", "updated")))),
+    Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
+         "drift.", (("kind", SCORED),), SCORE_BUCKETS),
+    Spec("lag_seconds", "gauge",
+         "Age of the newest event scored while records wait; 0 when caught up, NaN while unknown. "
+         "A rise: the detector falls behind."),
+    Spec("lag_records", "gauge", "Records waiting to be read; NaN while unknown."),
+    Spec("batch_records", "histogram",
+         "Records a batch. A shift to the right: more waits at each poll.", (), _RECORDS),
+    Spec("stage_seconds", "histogram", "Time a batch spends in each stage.",
+         (("stage", STAGES),), _SECONDS),
+    Spec("state_entries", "gauge", "Entries held in memory, by store.", (("store", STORES),)),
+    Spec("evictions_total", "counter",
+         "Entries dropped because idle or for want of room. A steep rise: the limit is too low.",
+         (("store", STORES),)),
+    Spec("rebalances_total", "counter",
+         "Partitions that came, left or were lost. A steady rise: members come and go.",
+         (("change", ("assigned", "revoked", "lost")),)),
+    Spec("assigned_partitions", "gauge", "Partitions this instance reads. 0: it does nothing."),
+    Spec("last_commit_timestamp_seconds", "gauge",
+         "When offsets were last committed, Unix time. Standing still under load: stuck."),
+    Spec("worker_state", "gauge", "1 for what the loop is at, 0 for the rest.",
+         (("state", STATES),)),
+    Spec("ready", "gauge", "1 when assigned and caught up, as /readyz says."),
+    Spec("build_info", "gauge", "1; its labels say what runs.",
+         (("version", ()), ("policy", ()), ("policy_hash", ()), ("mapping", ()))),
+)  # fmt: skip
+"""Every metric there is."""
+
+assert set(METRICS[0].labels[0][1]) == set(EventType.__args__)  # type: ignore[attr-defined]
+
+
+class ScoreHistogram(Collector):
+    """The score histogram, counted by the engines' batches rather than observed one by one."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._counts = {kind: [0] * len(SCORE_BUCKETS) for kind in SCORED}
+        self._sums = dict.fromkeys(SCORED, 0.0)
+        self._tips = 0
+
+    def add(self, tally: Tally) -> None:
+        """Adds one batch; tips without a score for a kind count as 0."""
+        self._tips += tally.tips
+        for kind, counts in tally.scores.items():
+            mine = self._counts[kind]
+            for index, count in enumerate(counts):
+                mine[index] += count
+            self._sums[kind] += tally.score_sums[kind]
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(PREFIX + self._spec.name, self._spec.help, labels=["kind"])
+        for kind in SCORED:
+            counts = list(self._counts[kind])
+            counts[0] += self._tips - sum(counts)
+            total, buckets = 0, []
+            for bound, count in zip(SCORE_BUCKETS, counts, strict=True):
+                total += count
+                buckets.append((str(bound), float(total)))
+            buckets.append(("+Inf", float(total)))
+            family.add_metric([kind], buckets=buckets, sum_value=self._sums[kind])
+        yield family
+
+
+class Metrics:
+    """The registry, and the loop's telemetry.
+
+    Args:
+        build: label → value of `build_info`.
+    """
+
+    def __init__(self, build: dict[str, str]) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._by_name: dict[str, Any] = {spec.name: self._make(spec) for spec in METRICS}
+        self._by_name["build_info"].labels(version=detector.__version__, **build).set(1)
+        self._evicted: dict[tuple[str, str], int] = {}
+        self._set_lag(None, None)
+
+    def _make(self, spec: Spec) -> Any:
+        if spec.name == "score":
+            scores = ScoreHistogram(spec)
+            self.registry.register(scores)
+            return scores
+        names = [label for label, _ in spec.labels]
+        name = PREFIX + spec.name
+        if spec.kind == "counter":
+            metric: Any = Counter(name, spec.help, names, registry=self.registry)
+        elif spec.kind == "gauge":
+            metric = Gauge(name, spec.help, names, registry=self.registry)
+        else:
+            metric = Histogram(name, spec.help, names, registry=self.registry, buckets=spec.buckets)
+        for values in product(*(values for _, values in spec.labels)):
+            if values:
+                metric.labels(*values)
+        return metric
+
+    def batch(self, tally: Tally, decode_s: float, score_s: float) -> None:
+        """Adds what one batch led to."""
+        metric = self._by_name
+        for event_type, count in tally.events.items():
+            metric["events_total"].labels(event_type).inc(count)
+        metric["duplicates_total"].inc(tally.duplicates)
+        metric["late_total"].inc(tally.late)
+        for name in ("skipped", "dead_letters"):
+            for reason, count in getattr(tally, name).items():
+                metric[name + "_total"].labels(reason).inc(count)
+        for (kind, severity), count in tally.flags.items():
+            metric["flags_total"].labels(kind, severity).inc(count)
+        for (kind, step), count in tally.cases.items():
+            metric["cases_total"].labels(kind, step).inc(count)
+        metric["score"].add(tally)
+        metric["batch_records"].observe(tally.records)
+        self.stage("decode", decode_s)
+        self.stage("score", score_s)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Adds the time a batch spent in a stage."""
+        self._by_name["stage_seconds"].labels(name).observe(seconds)
+
+    def committed(self, now_ms: int) -> None:
+        """Offsets were committed."""
+        self._by_name["last_commit_timestamp_seconds"].set(now_ms / 1000)
+
+    def rebalanced(self, changes: Changes) -> None:
+        """Partitions came or went."""
+        for change in ("assigned", "revoked", "lost"):
+            self._by_name["rebalances_total"].labels(change).inc(len(getattr(changes, change)))
+
+    def state(self, lanes: list[Lane], status: Status) -> None:
+        """What is held, and how far behind it is."""
+        entries = dict.fromkeys(STORES, 0)
+        evicted = {}
+        for lane in lanes:
+            for store, size in lane.engine.sizes().items():
+                entries[store] += size
+            for store, total in lane.engine.evictions().items():
+                key = (str(lane.partition), store)
+                evicted[key] = total
+                # A lane that came anew counts from 0 again.
+                before = self._evicted.get(key, 0)
+                self._by_name["evictions_total"].labels(store).inc(
+                    total - before if total >= before else total
+                )
+        self._evicted = evicted
+        for store, size in entries.items():
+            self._by_name["state_entries"].labels(store).set(size)
+        self._by_name["assigned_partitions"].set(status.partitions)
+        self._set_lag(status.lag_records, status.lag_s)
+
+    def _set_lag(self, records: int | None, seconds: float | None) -> None:
+        unknown = float("nan")
+        self._by_name["lag_records"].set(unknown if records is None else records)
+        self._by_name["lag_seconds"].set(unknown if seconds is None else seconds)
+
+    def exposition(self, state: str, is_ready: bool) -> bytes:
+        """The text that Prometheus scrapes."""
+        for each in STATES:
+            self._by_name["worker_state"].labels(each).set(each == state)
+        self._by_name["ready"].set(is_ready)
+        return generate_latest(self.registry)

@@ -1,0 +1,59 @@
+"""What one batch led to, in plain numbers: counted in the hot path, published once a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+SCORE_BUCKETS = tuple(round(step / 10, 1) for step in range(1, 11))
+"""Upper bounds of the score histogram."""
+
+
+class Tally:
+    """Counts of one batch.
+
+    Attributes:
+        events: type → events scored.
+        duplicates, late: events.
+        skipped, dead_letters: reason → records.
+        flags: (kind, severity) → flags; `cases`: (kind, step) → flags that opened, worsened or
+            updated a case.
+        scores: kind → events by tenth of the score, for scores above 0.
+        tips: tips scored: the total behind `scores`.
+    """
+
+    __slots__ = (
+        "cases", "dead_letters", "duplicates", "events", "flags", "late", "score_sums", "scores",
+        "skipped", "tips",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.events: Counter[str] = Counter()
+        self.duplicates = 0
+        self.late = 0
+        self.tips = 0
+        self.skipped: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
+        self.flags: Counter[tuple[str, str]] = Counter()
+        self.cases: Counter[tuple[str, str]] = Counter()
+        self.scores: dict[str, list[int]] = {}
+        self.score_sums: Counter[str] = Counter()
+
+    def add_scores(self, scores: Mapping[str, float]) -> None:
+        """Counts the scores of one tip; those that are absent are 0."""
+        for kind, score in scores.items():
+            counts = self.scores.get(kind)
+            if counts is None:
+                counts = self.scores[kind] = [0] * len(SCORE_BUCKETS)
+            counts[min(int(score * 10), 9)] += 1
+            self.score_sums[kind] += score  # type: ignore[assignment]
+
+    @property
+    def records(self) -> int:
+        """Records accounted for: scored, duplicate, skipped or dead-lettered."""
+        return (
+            sum(self.events.values())
+            + self.duplicates
+            + sum(self.skipped.values())
+            + sum(self.dead_letters.values())
+        )

@@ -1,0 +1,326 @@
+"""Settings: the shipped defaults, the operator's file and the environment, in that order.
+
+The only place that reads the environment. Strict: unknown keys are refused, and every problem is
+reported at once. Defaults stand in `config/detector.toml` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from detector.core.engine import EngineConfig
+from detector.core.event import EventLimits
+from detector.core.fusion import Thresholds
+from detector.core.money import Currencies
+from detector.core.problems import Problems, describe
+
+ENVIRONMENT_PREFIX = "TIP_DETECTOR__"
+DAY_MS = 86_400_000
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
+Days = Annotated[int, Field(ge=1, le=3_650)]
+Entries = Annotated[int, Field(ge=100, le=100_000_000)]
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; the message has one line a problem."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Section):
+    bootstrap_servers: Annotated[str, Field(min_length=1)]
+    group_id: Annotated[str, Field(min_length=1)]
+    client_id: Annotated[str, Field(min_length=1)]
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    ssl_cafile: str
+    ssl_certfile: str
+    ssl_keyfile: str
+    ssl_check_hostname: bool
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+    sasl_username: str
+    sasl_password_file: str
+    sasl_password: SecretStr = SecretStr("")
+    session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)]
+    max_poll_interval_ms: Annotated[int, Field(ge=1_000, le=86_400_000)]
+    max_poll_records: Annotated[int, Field(ge=1, le=100_000)]
+    fetch_max_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824)]
+    auto_offset_reset: Literal["earliest", "latest"]
+    retry_backoff_max_ms: Annotated[int, Field(ge=100, le=600_000)]
+
+
+class TopicSettings(_Section):
+    tips: Topic
+    flags: Topic
+    scores: Topic
+    dead_letters: Topic
+    verdicts: Topic
+    accounts: Topic
+    tips_key: Literal["tipper", "streamer", "other"]
+    write_scores: bool
+    partitions: Annotated[int, Field(ge=1, le=10_000)]
+    replication_factor: Annotated[int, Field(ge=1, le=10)]
+
+
+class InputSettings(_Section):
+    mapping: str
+    max_record_bytes: Annotated[int, Field(ge=256, le=67_108_864)]
+    max_id_chars: Annotated[int, Field(ge=8, le=1_000)]
+    max_text_chars: Annotated[int, Field(ge=1, le=100_000)]
+    max_amount: Annotated[int, Field(ge=1, le=10**12)]
+    max_future_skew_s: Seconds
+
+
+class MoneySettings(_Section):
+    base_currency: str
+
+
+class CurrencySettings(_Section):
+    rate: Annotated[Decimal, Field(gt=0)]
+    decimals: Annotated[int, Field(ge=0, le=4)]
+
+
+class EngineSettings(_Section):
+    zone: str
+    allowed_lateness_s: Seconds
+    duplicate_horizon_s: Annotated[int, Field(ge=1, le=31_536_000)]
+    duplicate_max_entries: Entries
+    tipper_idle_days: Days
+    tipper_max_entries: Entries
+    streamer_idle_days: Days
+    streamer_max_entries: Entries
+    case_cool_down_s: Annotated[int, Field(ge=1, le=31_536_000)]
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f'"{zone}": expected an IANA time zone, such as Asia/Shanghai'
+            ) from None
+        return zone
+
+
+class PolicySettings(_Section):
+    pack: Annotated[str, Field(min_length=1)]
+
+
+class ThresholdSettings(_Section):
+    low: Share
+    medium: Share
+    high: Share
+
+
+class CommitSettings(_Section):
+    interval_ms: Milliseconds
+    records: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class HttpSettings(_Section):
+    host: Annotated[str, Field(min_length=1)]
+    port: Port
+
+
+class ReadySettings(_Section):
+    max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
+    stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "json", "text"]
+
+
+class Settings(_Section):
+    """All settings; `config/detector.toml` says what each means and its unit."""
+
+    kafka: KafkaSettings
+    topics: TopicSettings
+    input: InputSettings
+    money: MoneySettings
+    currencies: dict[str, CurrencySettings]
+    engine: EngineSettings
+    policy: PolicySettings
+    thresholds: dict[Literal["outsized", "binge"], ThresholdSettings]
+    commit: CommitSettings
+    http: HttpSettings
+    ready: ReadySettings
+    log: LogSettings
+
+    def make_currencies(self) -> Currencies:
+        """The base currency and the rates to it."""
+        rates = {code: (str(each.rate), each.decimals) for code, each in self.currencies.items()}
+        return Currencies(self.money.base_currency, rates)
+
+    def make_event_limits(self) -> EventLimits:
+        """What an event may be at most."""
+        scale = 10 ** self.currencies[self.money.base_currency].decimals
+        return EventLimits(
+            max_id_chars=self.input.max_id_chars,
+            max_text_chars=self.input.max_text_chars,
+            max_value_minor=self.input.max_amount * scale,
+            max_future_skew_ms=self.input.max_future_skew_s * 1000,
+        )
+
+    def make_engine_config(self) -> EngineConfig:
+        """How one partition's engine is set up."""
+        engine = self.engine
+        return EngineConfig(
+            zone=engine.zone,
+            allowed_lateness_ms=engine.allowed_lateness_s * 1000,
+            duplicate_horizon_ms=engine.duplicate_horizon_s * 1000,
+            duplicate_max_entries=engine.duplicate_max_entries,
+            tipper_idle_ms=engine.tipper_idle_days * DAY_MS,
+            tipper_max_entries=engine.tipper_max_entries,
+            streamer_idle_ms=engine.streamer_idle_days * DAY_MS,
+            streamer_max_entries=engine.streamer_max_entries,
+            case_cool_down_ms=engine.case_cool_down_s * 1000,
+            thresholds={
+                kind: Thresholds(each.low, each.medium, each.high)
+                for kind, each in self.thresholds.items()
+            },
+        )
+
+
+def load_settings(
+    path: Path | None, defaults: Path, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings in force.
+
+    Args:
+        path: the operator's file; None for the defaults alone.
+        defaults: the shipped `detector.toml`.
+        environment: variables to read; the process's own when None.
+
+    Raises:
+        ConfigError: with every problem, one a line: where, what was found, what is expected.
+    """
+    where = str(path or defaults)
+    written = _read_toml(defaults)
+    if path is not None:
+        _merge(written, _read_toml(path))
+    problems = Problems(where)
+    _merge_environment(written, os.environ if environment is None else environment)
+    try:
+        settings = Settings.model_validate(written)
+    except ValidationError as error:
+        describe(error, written, problems)
+        raise ConfigError(problems.text()) from None
+    _check_relations(settings, problems)
+    if problems:
+        raise ConfigError(problems.text())
+    return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _merge_environment(written: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Sets `a.b` from TIP_DETECTOR__A__B; names are matched without regard to case."""
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        *sections, key = name[len(ENVIRONMENT_PREFIX) :].split("__")
+        here: Any = written
+        for section in sections:
+            here = here.setdefault(_match(here, section), {})
+            if not isinstance(here, dict):
+                raise ConfigError(f"environment: {name}: {section.lower()} is not a section")
+        key = _match(here, key)
+        here[key] = _environment_value(environment[name], here.get(key, ""))
+
+
+def _match(table: dict[str, Any], name: str) -> str:
+    return next((key for key in table if key.lower() == name.lower()), name.lower())
+
+
+def _environment_value(text: str, default: object) -> object:
+    """Text stays text where the setting is text; else it is read as TOML would."""
+    if isinstance(default, str):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _check_relations(settings: Settings, problems: Problems) -> None:
+    base = settings.money.base_currency
+    if base not in settings.currencies:
+        problems.add("money.base_currency", base, "a currency with a rate under [currencies]")
+    elif settings.currencies[base].rate != 1:
+        problems.add(
+            f"currencies.{base}.rate", str(settings.currencies[base].rate),
+            "1, since it is the base currency",
+        )  # fmt: skip
+    kafka = settings.kafka
+    if kafka.security_protocol.startswith("SASL") != bool(kafka.sasl_mechanism):
+        problems.add_line(
+            "kafka",
+            f'security_protocol = "{kafka.security_protocol}" and sasl_mechanism = '
+            f'"{kafka.sasl_mechanism}": expected both or neither to be SASL',
+        )
+    if kafka.session_timeout_ms > kafka.max_poll_interval_ms:
+        problems.add_line(
+            "kafka",
+            f"session_timeout_ms = {kafka.session_timeout_ms}: expected at most "
+            f"max_poll_interval_ms = {kafka.max_poll_interval_ms}",
+        )
+    for kind, each in settings.thresholds.items():
+        if not each.low <= each.medium <= each.high:
+            problems.add_line(
+                f"thresholds.{kind}",
+                f"low = {each.low}, medium = {each.medium}, high = {each.high}: "
+                "expected low <= medium <= high",
+            )
+    topics = settings.topics
+    names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, topics.verdicts,
+             topics.accounts]  # fmt: skip
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.add_line("topics", f'"{name}" stands for two topics: expected six different names')
+
+
+def read_password(settings: KafkaSettings) -> str:
+    """The SASL password, from the environment or its file.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    if not settings.sasl_password_file:
+        return settings.sasl_password.get_secret_value()
+    try:
+        return Path(settings.sasl_password_file).read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"kafka.sasl_password_file: {settings.sasl_password_file}: {error.strerror or error}"
+        ) from None

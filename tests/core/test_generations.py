@@ -1,0 +1,96 @@
+"""The map never holds more than it may, forgets only what is idle, and counts what it forgets."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.core.generations import Generations
+
+IDLE_MS = 100
+
+puts = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 80)), max_size=200)
+"""(key, milliseconds since the put before it)"""
+
+
+@given(st.integers(2, 20), puts)
+def test_never_more_than_max_entries_are_held(
+    max_entries: int, steps: list[tuple[int, int]]
+) -> None:
+    held: Generations[int] = Generations(max_entries, IDLE_MS)
+    now_ms = 1_000
+    for number, (key, later_ms) in enumerate(steps):
+        now_ms += later_ms
+        held.put(str(key), number, now_ms)
+        assert len(held) <= max_entries
+        assert held.get(str(key)) == number
+
+
+@given(puts)
+def test_what_was_used_within_idle_ms_is_held_with_its_newest_value(
+    steps: list[tuple[int, int]],
+) -> None:
+    held: Generations[int] = Generations(max_entries=26, idle_ms=IDLE_MS)
+    newest: dict[str, tuple[int, int]] = {}
+    now_ms = 1_000
+    for number, (key, later_ms) in enumerate(steps):
+        now_ms += later_ms
+        held.put(str(key), number, now_ms)
+        newest[str(key)] = number, now_ms
+        assert held.turned_by_size == 0
+        for each, (value, used_ms) in newest.items():
+            if now_ms - used_ms < IDLE_MS:
+                assert held.get(each) == value
+
+
+@given(st.integers(2, 20), puts)
+def test_every_entry_is_held_or_counted_as_evicted(
+    max_entries: int, steps: list[tuple[int, int]]
+) -> None:
+    held: Generations[int] = Generations(max_entries, IDLE_MS)
+    added = now_ms = 0
+    for key, later_ms in steps:
+        now_ms += later_ms
+        added += str(key) not in held
+        held.put(str(key), 1, now_ms)
+        assert held.evicted == added - len(held)
+
+
+def test_what_has_been_idle_for_twice_idle_ms_is_gone_once_others_come() -> None:
+    held: Generations[str] = Generations(max_entries=100, idle_ms=IDLE_MS)
+    held.put("idle", "x", 1_000)
+    held.put("other", "x", 1_100)
+    assert "idle" in held
+    held.put("third", "x", 1_200)
+    assert "idle" not in held
+    assert held.get("idle") is None
+    assert (held.evicted, held.turned_by_size) == (1, 0)
+
+
+def test_a_full_young_generation_turns_early_and_says_so() -> None:
+    held: Generations[int] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    for key in range(6):
+        held.put(str(key), key, 1_000)
+    assert [key for key in range(6) if str(key) in held] == [2, 3, 4, 5]
+    assert (held.evicted, held.turned_by_size) == (2, 2)
+
+
+def test_reading_does_not_keep_an_entry_alive_but_putting_does() -> None:
+    held: Generations[str] = Generations(max_entries=100, idle_ms=IDLE_MS)
+    held.put("read", "x", 1_000)
+    held.put("put", "x", 1_000)
+    for now_ms in (1_100, 1_200):
+        held.get("read")
+        held.put("put", "y", now_ms)
+        held.put(str(now_ms), "x", now_ms)
+    assert "read" not in held
+    assert held.get("put") == "y"
+
+
+def test_a_time_before_the_last_turn_neither_turns_nor_moves_the_clock_back() -> None:
+    held: Generations[str] = Generations(max_entries=100, idle_ms=IDLE_MS)
+    held.put("a", "x", 1_000)
+    held.put("b", "x", 5)
+    held.put("c", "x", 1_099)
+    assert len(held) == 3
+    assert held.evicted == 0

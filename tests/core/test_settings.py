@@ -1,0 +1,207 @@
+"""Settings come from three places in order; what is wrong is told at once; a secret stays one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from detector.settings import ConfigError, Settings, load_settings, read_password
+from tests.engines import ROOT
+
+DEFAULTS = ROOT / "config" / "detector.toml"
+SECRET = "hunter2-correct-horse"
+
+WRONG = """
+[kafka]
+group_id = ""
+sasl_mechanism = "PLAIN"
+sasl_password = 123456789
+session_timeout = 1
+
+[topics]
+tips = "tips and more"
+tips_key = "tiper"
+
+[input]
+max_amount = 0
+
+[currencies]
+XYZ = { rate = "-1", decimals = 9 }
+
+[engine]
+zone = "Asia/Beijing"
+tipper_idle_days = "ninety"
+
+[thresholds]
+minor = { low = 0.1, medium = 0.2, high = 0.3 }
+
+[http]
+port = 99999
+
+[nonsense]
+a = 1
+"""
+
+WRONG_MESSAGE = """\
+{path}: kafka.group_id = "": expected at least 1 characters
+{path}: kafka.sasl_password = …: expected text
+{path}: kafka.session_timeout: is not a known key
+{path}: topics.tips = "tips and more": expected text that matches ^[a-zA-Z0-9._-]{{1,249}}$
+{path}: topics.tips_key = "tiper": expected one of 'tipper', 'streamer' or 'other'; \
+did you mean "tipper"?
+{path}: input.max_amount = 0: expected a number >= 1
+{path}: currencies.XYZ.rate = "-1": expected a number > 0
+{path}: currencies.XYZ.decimals = 9: expected a number <= 4
+{path}: engine.zone: "Asia/Beijing": expected an IANA time zone, such as Asia/Shanghai
+{path}: engine.tipper_idle_days = "ninety": expected a whole number
+{path}: thresholds.minor: unknown key: expected one of 'outsized' or 'binge'
+{path}: http.port = 99999: expected a number <= 65535
+{path}: nonsense: is not a known key"""
+
+CONTRADICTORY = """
+[kafka]
+sasl_mechanism = "PLAIN"
+session_timeout_ms = 400000
+
+[topics]
+flags = "tips"
+
+[money]
+base_currency = "XYZ"
+
+[thresholds]
+binge = { low = 0.9, medium = 0.5, high = 0.6 }
+"""
+
+CONTRADICTORY_MESSAGE = """\
+{path}: money.base_currency = "XYZ": expected a currency with a rate under [currencies]
+{path}: kafka: security_protocol = "PLAINTEXT" and sasl_mechanism = "PLAIN": \
+expected both or neither to be SASL
+{path}: kafka: session_timeout_ms = 400000: expected at most max_poll_interval_ms = 300000
+{path}: thresholds.binge: low = 0.9, medium = 0.5, high = 0.6: expected low <= medium <= high
+{path}: topics: "tips" stands for two topics: expected six different names"""
+
+
+def write(where: Path, text: str) -> Path:
+    path = where / "detector.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def load(path: Path | None = None, **environment: str) -> Settings:
+    return load_settings(path, DEFAULTS, environment)
+
+
+def why_refused(path: Path | None = None, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, **environment)
+    return str(caught.value)
+
+
+def test_the_shipped_defaults_are_complete_and_valid() -> None:
+    settings = load()
+    assert settings.kafka.bootstrap_servers == "127.0.0.1:9092"
+    assert settings.make_currencies().base == "CNY"
+    assert settings.make_event_limits().max_value_minor == 1_000_000_000
+    assert settings.make_engine_config().tipper_idle_ms == 90 * 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(WRONG, WRONG_MESSAGE), (CONTRADICTORY, CONTRADICTORY_MESSAGE)],
+    ids=["wrong keys and values", "values that contradict each other"],
+)
+def test_every_problem_is_told_at_once(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    assert why_refused(path) == message.format(path=path)
+
+
+def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none.toml"
+    assert why_refused(missing) == f"{missing}: No such file or directory"
+    path = write(tmp_path, "[http\n")
+    assert why_refused(path).startswith(f"{path}: not TOML: ")
+    path.write_bytes(b"\xff")
+    assert why_refused(path).startswith(f"{path}: not TOML: ")
+
+
+def test_a_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    settings = load(write(tmp_path, "[http]\nport = 8000\n"))
+    assert settings.http.port == 8000
+    assert settings.http.host == load().http.host
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[http]\nport = 8000\n[kafka]\ngroup_id = "file"\n')
+    settings = load(path, TIP_DETECTOR__HTTP__PORT="9000", tip_detector__http__port="1")
+    assert settings.http.port == 9000
+    assert settings.kafka.group_id == "file"
+
+
+def test_the_environment_is_read_as_the_setting_s_own_type() -> None:
+    settings = load(
+        TIP_DETECTOR__KAFKA__GROUP_ID="007",
+        TIP_DETECTOR__TOPICS__WRITE_SCORES="true",
+        TIP_DETECTOR__CURRENCIES__JPY__RATE="0.05",
+        TIP_DETECTOR__THRESHOLDS__BINGE__LOW="0.5",
+        OTHER__HTTP__PORT="1",
+    )
+    assert settings.kafka.group_id == "007"
+    assert settings.topics.write_scores is True
+    assert str(settings.currencies["JPY"].rate) == "0.05"
+    assert settings.thresholds["binge"].low == 0.5
+    assert settings.http.port == load().http.port
+
+
+def test_a_wrong_variable_is_refused() -> None:
+    assert 'http.port = "x": expected a whole number' in why_refused(TIP_DETECTOR__HTTP__PORT="x")
+    assert "http.prot: is not a known key" in why_refused(TIP_DETECTOR__HTTP__PROT="1")
+    assert why_refused(TIP_DETECTOR__HTTP__PORT__A="1") == (
+        "environment: TIP_DETECTOR__HTTP__PORT__A: port is not a section"
+    )
+
+
+def test_the_password_comes_from_the_environment_or_its_file(tmp_path: Path) -> None:
+    assert read_password(load(TIP_DETECTOR__KAFKA__SASL_PASSWORD=SECRET).kafka) == SECRET
+    file = tmp_path / "password"
+    file.write_text(f"{SECRET}\n", "utf-8")
+    settings = load(TIP_DETECTOR__KAFKA__SASL_PASSWORD_FILE=str(file))
+    assert read_password(settings.kafka) == SECRET
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"sasl_password_file: .*No such file"):
+        read_password(settings.kafka)
+
+
+def test_the_password_is_in_no_form_of_the_settings() -> None:
+    settings = load(TIP_DETECTOR__KAFKA__SASL_PASSWORD=SECRET)
+    forms = [repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()]
+    assert [form for form in forms if SECRET in form] == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TIP_DETECTOR__KAFKA__SASL_PASSWORD": SECRET, "TIP_DETECTOR__HTTP__PORT": "x"},
+        {"TIP_DETECTOR__KAFKA__SASL_PASSWORD": SECRET, "TIP_DETECTOR__KAFKA__GROUP_ID": ""},
+        {"TIP_DETECTOR__KAFKA__SASL_PASSWORD__X": SECRET},
+        {"TIP_DETECTOR__KAFKA__SASL_PASWORD": SECRET},
+        {"TIP_DETECTOR__SASL_PASSWORD": SECRET},
+    ],
+)
+def test_the_password_is_in_no_message_nor_in_what_the_error_came_from(
+    variables: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(ConfigError) as caught:
+        load(**variables)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__suppress_context__  # a traceback does not show pydantic's input
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("written", ["[1, 2, 3]", "{ a = 123456789 }", "123456789"])
+def test_a_password_of_the_wrong_type_in_a_file_is_not_shown(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, f"[kafka]\nsasl_password = {written}\n")
+    assert why_refused(path) == f"{path}: kafka.sasl_password = …: expected text"

@@ -1,0 +1,52 @@
+"""The whole of /metrics: names, help, labels and values, byte for byte."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import detector
+from detector.assembly import Assembly
+from detector.edges.metrics import METRICS, Metrics
+from detector.runtime.ports import Changes, Partition
+from detector.runtime.tally import Tally
+from detector.runtime.worker import Status
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "metrics.txt"
+
+
+def exposition() -> str:
+    metrics = Metrics({"policy": "cn 1", "policy_hash": "abc", "mapping": "canonical"})
+    tally = Tally()
+    tally.events["tip"] = tally.tips = 3
+    tally.duplicates, tally.late = 2, 1
+    tally.skipped["free_gift"] = 4
+    tally.dead_letters["not_json"] = 5
+    tally.flags["minor", "high"] = 1
+    tally.cases["minor", "opened"] = 1
+    tally.add_scores({"minor": 1.0, "outsized": 0.25})
+    metrics.batch(tally, 0.002, 0.003)
+    metrics.stage("poll", 0.001)
+    metrics.committed(1_772_380_802_000)
+    metrics.rebalanced(Changes(assigned={Partition("tips", 0)}))
+    lane = Assembly.load(None).make_lane(Partition("tips", 0))
+    metrics.state([lane], Status("running", "", 1.0, 1, 7, 2.5))
+    return metrics.exposition("running", True).decode()
+
+
+def test_the_exposition_is_the_golden_one() -> None:
+    assert exposition().replace(f'"{detector.__version__}"', '"VERSION"') == GOLDEN.read_text()
+
+
+def test_promtool_has_nothing_to_say(promtool: str) -> None:
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=exposition().encode(), capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_every_metric_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [spec.name for spec in METRICS if f"`{spec.name}`" not in readme] == []

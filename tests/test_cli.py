@@ -1,0 +1,114 @@
+"""The command, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+
+from detector.assembly import Assembly
+from detector.lab.simulate import Scenario, simulate
+from detector.runtime.lane import Lane
+from detector.runtime.ports import Output, Partition
+from detector.runtime.tally import Tally
+from detector.service import WallClock
+from tests.runtime.test_worker import FakeRecord
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(
+    *arguments: str, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "detector", *arguments], input=stdin, capture_output=True,
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, timeout=120,
+        check=False,
+    )  # fmt: skip
+
+
+def lines_of(events: int, seed: int = 3) -> list[bytes]:
+    scenario = Scenario(seed=seed, events=events)
+    return [orjson.dumps(each.event) for each in simulate(scenario)]
+
+
+def test_score_writes_one_line_for_each_line_in_order_and_twice_the_same_bytes() -> None:
+    lines = lines_of(5000)
+    lines[100:100] = [b"", b"nonsense", lines[99]]
+    stdin = b"\n".join(lines) + b"\n"
+    first, second = (run("score", stdin=stdin, PYTHONHASHSEED=seed) for seed in ("1", "2"))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    decisions = [orjson.loads(line) for line in first.stdout.splitlines()]
+    assert len(decisions) == len(lines)
+    assert decisions[100] == {
+        "line": 101, "rejected": "not_json", "detail": decisions[100]["detail"],
+    }  # fmt: skip
+    assert decisions[101]["rejected"] == "not_json"
+    assert decisions[102] == {"line": 103, "skipped": "duplicate"}
+    for line, decision in zip(lines[103:], decisions[103:], strict=True):
+        assert decision["event_id"] == orjson.loads(line)["event_id"]
+
+
+def test_a_wrong_config_is_refused_with_every_problem_and_exit_code_2(tmp_path: Path) -> None:
+    config = tmp_path / "my.toml"
+    config.write_text('[http]\nport = 99999\n[kafka]\ngroup = "x"\n')
+    done = run("check-config", "--config", str(config))
+    assert done.returncode == 2
+    assert sorted(done.stderr.decode().splitlines()) == [
+        f"{config}: http.port = 99999: expected a number <= 65535",
+        f"{config}: kafka.group: is not a known key",
+    ]
+
+
+def test_the_shipped_config_is_fine() -> None:
+    done = run("check-config")
+    assert (done.returncode, done.stdout.startswith(b"fine: policy cn")) == (0, True)
+
+
+def test_an_unknown_mapping_names_those_that_are_shipped() -> None:
+    done = run("score", "--mapping", "nowhere")
+    assert done.returncode == 2
+    assert b"bilibili" in done.stderr
+
+
+def test_every_mutated_record_is_accounted_for() -> None:
+    assembly = Assembly.load(None)
+    lane: Lane = assembly.make_lane(Partition("tips", 0))
+    rng = random.Random(5)
+    seeds = lines_of(2000)
+    tally, clock = Tally(), WallClock()
+    outputs: list[Output] = []
+    count = 20_000
+    records = [FakeRecord(offset, mutate(rng, seeds)) for offset in range(count)]
+    for start in range(0, count, 1000):
+        lane.process(records[start : start + 1000], tally, outputs, clock)
+    assert tally.records == count
+    assert lane.next_offset == count
+    dead = [each for each in outputs if each.topic == "tip-dead-letters"]
+    assert len(dead) == sum(tally.dead_letters.values()) > 1000
+    for letter in dead:
+        assert letter.value == records[int(dict(letter.headers)["offset"])].value
+    assert len(tally.dead_letters) >= 6
+
+
+def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:
+    """A record with a few bytes or one value changed, or as it was."""
+    data = bytearray(rng.choice(seeds))
+    choice = rng.random()
+    if choice < 0.3:
+        return bytes(data)
+    if choice < 0.6:
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        return bytes(data)
+    if choice < 0.7:
+        return bytes(data[: rng.randrange(len(data))])
+    record = orjson.loads(bytes(data))
+    values = [None, True, -1, 0, 1e300, "", "x" * 400, [], {}, "NaN", "-5", 10**18, "2009-01-01Z"]
+    record[rng.choice(list(record))] = rng.choice(values)
+    return orjson.dumps(record)
