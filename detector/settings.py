@@ -261,7 +261,11 @@ def _merge_environment(written: dict[str, Any], environment: Mapping[str, str]) 
 
 
 def _match(table: dict[str, Any], name: str) -> str:
-    return next((key for key in table if key.lower() == name.lower()), name.lower())
+    """The key as written; a new one in the case of its neighbours (currencies are capitals)."""
+    found = next((key for key in table if key.lower() == name.lower()), None)
+    if found is not None:
+        return found
+    return name.upper() if table and all(key.isupper() for key in table) else name.lower()
 
 
 def _environment_value(text: str, default: object) -> object:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 MISSING = ROOT / ".cache" / "missing"  # written by tests/setup.sh: name, tab, reason
 
 sys.path.insert(0, str(ROOT))  # tests import `tests.…`, however pytest was started
+
+
+# How long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,7 +26,7 @@ from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
 from detector.core.streamer import StreamerView
-from detector.core.tipper import NEW_TIPPER, pack, remember, unpack
+from detector.core.tipper import NEW_TIPPER, look_up, pack, remember, unpack
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
@@ -198,8 +198,14 @@ class Engine:
         packed = self._tippers.get(tipper_id)
         before = NEW_TIPPER if packed is None else unpack(packed)
         after = before._replace(
-            devices=remember(before.devices, event.device_id, event.event_time_ms),
-            instruments=remember(before.instruments, event.instrument_id, event.event_time_ms),
+            devices=remember(
+                before.devices, look_up(before.devices, event.device_id), event.event_time_ms
+            ),
+            instruments=remember(
+                before.instruments,
+                look_up(before.instruments, event.instrument_id),
+                event.event_time_ms,
+            ),
         )
         self._tippers.put(tipper_id, pack(after), self.watermark_ms)
 

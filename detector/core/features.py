@@ -130,9 +130,9 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
     f.device = look_up(before.devices, event.device_id)
     f.instrument = look_up(before.instruments, event.instrument_id)
     f.streamer = look_up(before.streamers, event.streamer_id)
-    f.typical_tip = population.typical_tip()
-    f.typical_week = population.typical_week()
-    f.typical_session = population.typical_session()
+    f.typical_tip = population.tips.typical
+    f.typical_week = population.weeks.typical
+    f.typical_session = population.sessions.typical
     return f
 
 

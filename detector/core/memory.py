@@ -64,9 +64,9 @@ def advance(f: Features) -> TipperStats:
         f.sessions_decisions_mean,
         f.sessions_decisions_variance,
         _count_hour(before.hours, f.moment.minute // 60),
-        remember(before.devices, event.device_id, at_ms),
-        remember(before.instruments, event.instrument_id, at_ms),
-        remember(before.streamers, event.streamer_id, at_ms),
+        remember(before.devices, f.device, at_ms),
+        remember(before.instruments, f.instrument, at_ms),
+        remember(before.streamers, f.streamer, at_ms),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import exp
 from typing import NamedTuple
 
@@ -25,34 +24,48 @@ class Typical(NamedTuple):
     extreme: float
 
 
-@dataclass(slots=True)
+class Habit:
+    """One quantity of the site: its sketch, and what is typical of it.
+
+    Args:
+        enough: values below which nothing is called typical.
+
+    Attributes:
+        typical: None while too little is known; brought up to date with the sketch's quantiles.
+    """
+
+    __slots__ = ("_enough", "_sketch", "typical")
+
+    def __init__(self, enough: int) -> None:
+        self._enough = enough
+        self._sketch = LogQuantiles((0.5, 0.99, 0.999))
+        self.typical: Typical | None = None
+
+    def add(self, log_amount: float) -> None:
+        """Counts one value."""
+        sketch = self._sketch
+        before = sketch.quantiles
+        sketch.add(log_amount)
+        if sketch.quantiles is not before and sketch.seen >= self._enough:
+            self.typical = _typical(sketch)
+
+
 class Population:
-    """Streaming quantiles over one currency's tips on one partition.
+    """What is typical over one currency's tips on one partition.
 
     `tips`: single tips. `weeks`: a tipper's decayed week, seen at each of his tips (so heavy
     tippers weigh more, and the quantiles are high ones). `sessions`: sums of ended sessions.
     """
 
-    tips: LogQuantiles = field(default_factory=lambda: LogQuantiles((0.5, 0.99, 0.999)))
-    weeks: LogQuantiles = field(default_factory=lambda: LogQuantiles((0.5, 0.99, 0.999)))
-    sessions: LogQuantiles = field(default_factory=lambda: LogQuantiles((0.5, 0.99, 0.999)))
+    __slots__ = ("sessions", "tips", "weeks")
 
-    def typical_tip(self) -> Typical | None:
-        """The site's tips; None while too few were seen."""
-        return _typical(self.tips, ENOUGH_TIPS)
-
-    def typical_week(self) -> Typical | None:
-        """The site's tippers' weeks; None while too few tips were seen."""
-        return _typical(self.weeks, ENOUGH_TIPS)
-
-    def typical_session(self) -> Typical | None:
-        """The site's sessions; None while too few have ended."""
-        return _typical(self.sessions, ENOUGH_SESSIONS)
+    def __init__(self) -> None:
+        self.tips = Habit(ENOUGH_TIPS)
+        self.weeks = Habit(ENOUGH_TIPS)
+        self.sessions = Habit(ENOUGH_SESSIONS)
 
 
-def _typical(sketch: LogQuantiles, enough: int) -> Typical | None:
-    if sketch.seen < enough:
-        return None
+def _typical(sketch: LogQuantiles) -> Typical:
     middle, high, extreme = sketch.quantiles
     # Of some hundred values the one-in-a-thousand is only the largest seen so far: take at least
     # what the upper body of a log-normal of the same middle and 0.99 quantile would have there.

@@ -16,7 +16,7 @@ from detector.core.reasons import Reason
 
 
 class StreamerStats(NamedTuple):
-    """One streamer: PKs started within the restricted hours of `pk_day` (a local day)."""
+    """One streamer under one rule: PKs started within the restricted hours of `pk_day` (a local day)."""
 
     pk_day: int = 0
     pks: int = 0
@@ -50,9 +50,10 @@ class StreamerView:
                 continue
             # Hours over midnight belong to the evening they began in.
             day = moment.day - (starts > ends and moment.minute < ends)
-            before = self.streamers.get(streamer_id) or StreamerStats()
+            counted_for = f"{rule.id}|{streamer_id}"
+            before = self.streamers.get(counted_for) or StreamerStats()
             pks = before.pks + 1 if before.pk_day == day else 1
-            self.streamers.put(streamer_id, StreamerStats(day, pks), event.event_time_ms)
+            self.streamers.put(counted_for, StreamerStats(day, pks), event.event_time_ms)
             if pks > rule.limit:
                 reasons.append(
                     Reason("room_count", "content", pks, None, rule.limit, "times", 0, 1.0,

@@ -109,8 +109,13 @@ def unpack(packed: bytes) -> TipperStats:
 
 
 class Known(NamedTuple):
-    """What is known of a device, an instrument or a streamer of one tipper."""
+    """What is known of a device, an instrument or a streamer of one tipper.
 
+    `mark` stands for its id; it was first seen at `first_ms` and `times` times since (0: never);
+    `others` are remembered besides it.
+    """
+
+    mark: int
     first_ms: int
     times: int
     others: int
@@ -119,31 +124,25 @@ class Known(NamedTuple):
 def look_up(known: bytes, identity: str | None) -> Known | None:
     """How long and how often the tipper has used it; None where the event does not say which.
 
-    Only the last four are remembered: `others` counts those besides this one.
+    Only the last four are remembered.
     """
     if identity is None:
         return None
-    mark = crc32(identity.encode("utf-8", "surrogatepass"))
-    count = len(known) // _KNOWN.size
+    mark = crc32(identity.encode())
+    others = len(known) // _KNOWN.size
     for other, first_ms, times in _KNOWN.iter_unpack(known):
         if other == mark:
-            return Known(first_ms, times, count - 1)
-    return Known(0, 0, count)
+            return Known(mark, first_ms, times, others - 1)
+    return Known(mark, 0, 0, others)
 
 
-def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
-    """`known` with one more use of `identity`; the one used longest ago makes room."""
-    if identity is None:
+def remember(known: bytes, found: Known | None, now_ms: int) -> bytes:
+    """`known` with one more use of what `look_up` found; the one used longest ago makes room."""
+    if found is None:
         return known
-    mark = crc32(identity.encode("utf-8", "surrogatepass"))
-    entries = list(_KNOWN.iter_unpack(known))
-    for index, (other, first_ms, times) in enumerate(entries):
-        if other == mark:
-            if index == len(entries) - 1:
-                return known[: -_KNOWN.size] + _KNOWN.pack(mark, first_ms, times + 1)
-            entries.append((mark, first_ms, times + 1))
-            del entries[index]
-            break
-    else:
-        entries.append((mark, now_ms, 1))
-    return b"".join(_KNOWN.pack(*entry) for entry in entries[-_MAX_KNOWN:])
+    mark, first_ms, times, others = found
+    newest = _KNOWN.pack(mark, first_ms if times else now_ms, times + 1)
+    if not others:
+        return newest
+    rest = [entry for entry in _KNOWN.iter_unpack(known) if entry[0] != mark]
+    return b"".join(_KNOWN.pack(*entry) for entry in rest[1 - _MAX_KNOWN :]) + newest

@@ -94,3 +94,11 @@ def test_a_time_before_the_last_turn_neither_turns_nor_moves_the_clock_back() ->
     held.put("c", "x", 1_099)
     assert len(held) == 3
     assert held.evicted == 0
+
+
+def test_a_turn_by_size_at_an_earlier_time_does_not_move_the_clock_back() -> None:
+    held: Generations[str] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    for key, now_ms in (("a", 1_000), ("b", 1_000), ("c", 5), ("d", 1_050)):
+        held.put(key, "x", now_ms)
+    assert held.turned_by_size == 1
+    assert len(held) == 4

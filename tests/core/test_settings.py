@@ -197,6 +197,7 @@ def test_the_password_is_in_no_message_nor_in_what_the_error_came_from(
     with pytest.raises(ConfigError) as caught:
         load(**variables)
     assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__  # a traceback does not show pydantic's input
     assert SECRET not in caplog.text
 
