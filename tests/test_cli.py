@@ -83,7 +83,7 @@ def test_every_mutated_record_is_accounted_for() -> None:
     seeds = lines_of(2000)
     tally, clock = Tally(), WallClock()
     outputs: list[Output] = []
-    count = 20_000
+    count = 100_000
     records = [FakeRecord(offset, mutate(rng, seeds)) for offset in range(count)]
     for start in range(0, count, 1000):
         lane.process(records[start : start + 1000], tally, outputs, clock)
