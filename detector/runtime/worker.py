@@ -235,13 +235,16 @@ class Worker:
 
     def _measure_lag(self, status: Status) -> None:
         ends = self._source.ends()
-        lag_records, lag_s = 0, 0.0
+        lag_records = 0
+        lag_s: float | None = 0.0
         now_ms = self._clock.now_ms()
         for partition, lane in self._lanes.items():
             position = self._source.position(partition)
             behind = max(0, ends.get(partition, position) - position)
             lag_records += behind
-            if behind and lane.last_event_ms:
+            if behind and not lane.last_event_ms:
+                lag_s = None  # nothing was scored yet: how old what waits is, nobody knows
+            elif behind and lag_s is not None:
                 lag_s = max(lag_s, (now_ms - lane.last_event_ms) / 1000)
         status.lag_records = lag_records
         status.lag_s = lag_s

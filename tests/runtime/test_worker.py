@@ -33,6 +33,7 @@ class FakeSource:
     fail_commits: int = 0
     committed: dict[Partition, int] = field(default_factory=dict)
     is_paused: bool = False
+    end_offsets: dict[Partition, int] = field(default_factory=dict)
 
     def poll(self, timeout_s: float) -> Mapping[Partition, Sequence[Record]]:
         return {} if self.is_paused or not self.batches else self.batches.pop(0)
@@ -57,7 +58,7 @@ class FakeSource:
         return 0
 
     def ends(self) -> Mapping[Partition, int]:
-        return {}
+        return dict(self.end_offsets)
 
     def close(self, timeout_s: float) -> None:
         self.journal.append("close")
@@ -105,12 +106,14 @@ def minor_tip(number: int) -> FakeRecord:
     return FakeRecord(number, orjson.dumps(record))
 
 
-def loop(source: FakeSource, sink: FakeSink) -> tuple[Worker, Metrics]:
+def loop(
+    source: FakeSource, sink: FakeSink, status: Status | None = None
+) -> tuple[Worker, Metrics]:
     assembly = Assembly.load(None)
     metrics = Metrics(assembly.build())
     return (
         Worker(source, sink, FakeClock(), assembly.make_lane, metrics, CommitEvery(0.2, 5000),
-               Status()),
+               status or Status()),
         metrics,
     )  # fmt: skip
 
@@ -204,3 +207,17 @@ def test_a_dead_letter_keeps_key_bytes_and_headers(value: bytes | None) -> None:
     assert (letter.key, letter.value, headers["trace"]) == (b"k", value, b"1")
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"tips", b"0", b"7")
     assert headers["reason"] and headers["version"] and headers["policy"].startswith(b"cn@")
+
+
+def test_the_lag_is_unknown_until_something_was_scored_and_its_age_after_that() -> None:
+    source = FakeSource(
+        [{}, {ZERO: [minor_tip(1)]}], [Changes(assigned={ZERO})], end_offsets={ZERO: 10}
+    )
+    status = Status()
+    worker, _ = loop(source, FakeSink(source.journal), status)
+    worker.turn()
+    assert (status.lag_records, status.lag_s) == (10, None)
+    for _ in range(8):
+        worker.turn()
+    assert status.lag_records == 10
+    assert status.lag_s is not None
