@@ -16,7 +16,7 @@ from detector.core.reasons import Reason
 
 
 class StreamerStats(NamedTuple):
-    """One streamer under one rule: PKs started within the restricted hours of `pk_day` (a local day)."""
+    """One streamer under one rule: PKs started within its hours of `pk_day` (a local day)."""
 
     pk_day: int = 0
     pks: int = 0
