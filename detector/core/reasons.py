@@ -148,10 +148,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "The payment instrument belongs to somebody else",
         "支付工具归他人所有",
     ),
-    "unusual_hour": (
-        "At {observed} o'clock; this tipper tips there in {usual} of 100 cases ({n} tips)",
-        "时间为{observed}时；该用户在此时段打赏占百分之{usual}（{n}笔）",
-    ),
     "session_above_own": (
         "{observed} {unit} in one session; usual are {usual}, up to {limit} ({n} sessions)",
         "一次连续打赏共{observed}{unit}；平时约{usual}，上限{limit}（{n}次）",
