@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from detector.core.engine import Engine
+from detector.core.engine import VIEWS, Engine
 from detector.core.event import EventLimits, EventReader
 from detector.core.money import Currencies
 from detector.core.policy import Policy, parse_policy
@@ -43,11 +43,14 @@ def settings() -> Settings:
     return load_settings(None, ROOT / "config" / "detector.toml", environment={})
 
 
-def engine(pack: str = "cn", **changes: Any) -> tuple[Engine, EventReader]:
+def engine(
+    pack: str = "cn", views: frozenset[str] = VIEWS, dedupe: bool = True, **changes: Any
+) -> tuple[Engine, EventReader]:
     """A fresh engine, and a reader of canonical events.
 
     Args:
         pack: a shipped pack; days and hours are local to its country, its currency is the base.
+        views, dedupe: as `Engine` has them.
         changes: fields of `EngineConfig` that differ from the shipped settings.
 
     >>> tips, reader = engine("cn", case_cool_down_ms=0)
@@ -58,4 +61,5 @@ def engine(pack: str = "cn", **changes: Any) -> tuple[Engine, EventReader]:
     """
     config = replace(settings().make_engine_config(), **{"zone": _ZONES[pack], **changes})
     rates = currencies(pack)
-    return Engine(config, policy(pack), rates), EventReader(rates, EventLimits())
+    made = Engine(config, policy(pack), rates, views, dedupe)
+    return made, EventReader(rates, EventLimits())

@@ -12,6 +12,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
+import orjson
+
 from detector.core.generations import Generations
 from detector.core.reasons import SEVERITIES
 
@@ -25,6 +27,23 @@ class Case(NamedTuple):
     rank: int
     news: str
     figure: float
+
+    def save(self) -> bytes:
+        """The case as a JSON list."""
+        return orjson.dumps(tuple(self))
+
+    @classmethod
+    def load(cls, saved: bytes) -> Case:
+        """The inverse of `save`.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+
+        >>> case = Case("c_1", 1772380802272, 2, "night_limit", 0.1)
+        >>> Case.load(case.save()) == case
+        True
+        """
+        return cls._make(orjson.loads(saved))
 
 
 class Opened(NamedTuple):
@@ -41,6 +60,10 @@ class Cases:
         cool_down_ms: event time without a finding after which a case is closed.
         max_entries: cases remembered at most.
 
+    Attributes:
+        open: `kind|subject type|subject id` → case; all but those dropped by `turned_by_size` had
+            cooled down.
+
     >>> cases = Cases(cool_down_ms=1000)
     >>> steps = [("low", 5.0, 0), ("low", 6.0, 10), ("high", 6.0, 20), ("low", 5.0, 5000)]
     >>> [cases.add("binge", "tipper", "t1", severity, "", figure, f"e{at_ms}", at_ms, False).step
@@ -50,15 +73,7 @@ class Cases:
 
     def __init__(self, cool_down_ms: int, max_entries: int = 200_000) -> None:
         self._cool_down_ms = cool_down_ms
-        self._open: Generations[Case] = Generations(max_entries, cool_down_ms)
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    @property
-    def evicted(self) -> int:
-        """Entries dropped; all but those dropped by `turned_by_size` had cooled down."""
-        return self._open.evicted
+        self.open: Generations[Case] = Generations(max_entries, cool_down_ms)
 
     def add(
         self, kind: str, subject_type: str, subject_id: str, severity: str, news: str,
@@ -77,10 +92,10 @@ class Cases:
         """
         key = f"{kind}|{subject_type}|{subject_id}"
         rank = SEVERITIES.index(severity)
-        case = self._open.get(key)
+        case = self.open.get(key)
         if case is None or now_ms - case.last_ms > self._cool_down_ms:
             case_id = "c_" + identity(key, event_id)
-            self._open.put(key, Case(case_id, now_ms, rank, news, figure), now_ms)
+            self.open.put(key, Case(case_id, now_ms, rank, news, figure), now_ms)
             return Opened(case_id, "opened")
         last_ms = max(case.last_ms, now_ms)
         if rank > case.rank:
@@ -93,7 +108,7 @@ class Cases:
             case = case._replace(last_ms=last_ms)
         else:
             case = Case(case.case_id, last_ms, max(rank, case.rank), news, figure)
-        self._open.put(key, case, now_ms)
+        self.open.put(key, case, now_ms)
         return Opened(case.case_id, step)
 
 

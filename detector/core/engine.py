@@ -6,27 +6,36 @@ time, never draws a random number, and shares nothing with the engine of another
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from detector.core.calendar import LocalCalendar
-from detector.core.cases import Cases
+from detector.core.cases import Case, Cases
 from detector.core.decode import Skipped
-from detector.core.detectors import Detector
-from detector.core.detectors.binge import Binge
-from detector.core.detectors.cap import Cap
-from detector.core.detectors.minor import Minor
-from detector.core.detectors.outsized import Outsized
 from detector.core.event import Event
-from detector.core.features import Moment, compute
+from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion, Thresholds
-from detector.core.generations import Generations
-from detector.core.memory import advance, learn
+from detector.core.generations import Cut, Generations
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
-from detector.core.streamer import StreamerView
-from detector.core.tipper import NEW_TIPPER, look_up, pack, remember, unpack
+from detector.core.state import (
+    CHUNK_BYTES,
+    Head,
+    Part,
+    StateError,
+    Step,
+    Store,
+    loaded,
+    read,
+    write,
+)
+from detector.core.streamer import StreamerStats, StreamerView
+from detector.core.tipper import checked
+from detector.core.tipper_view import TipperView
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
@@ -35,6 +44,9 @@ _CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 DUPLICATE = Skipped("duplicate")
+
+VIEWS = frozenset(("tipper", "streamer"))
+"""What an engine can look at: payers by their tips, receivers by their rooms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,103 +123,90 @@ class Engine:
         config: how it is set up.
         policy: the pack in force.
         currencies: the base currency and its rates.
+        views: which of `VIEWS` it has. Without `tipper`, tips and recharges are neither scored nor
+            remembered; without `streamer`, room events are not.
+        dedupe: whether a repeated event id is skipped; if not, none is remembered.
 
     Attributes:
         watermark_ms: the newest event time seen.
+
+    Raises:
+        ValueError: there is no such view.
     """
 
-    def __init__(self, config: EngineConfig, policy: Policy, currencies: Currencies) -> None:
-        unit, scale = currencies.base, 10**currencies.base_decimals
+    def __init__(
+        self,
+        config: EngineConfig,
+        policy: Policy,
+        currencies: Currencies,
+        views: frozenset[str] = VIEWS,
+        dedupe: bool = True,
+    ) -> None:
+        if not views <= VIEWS:
+            raise ValueError(f"views: found {sorted(views)}, expected some of {sorted(VIEWS)}")
+        self._views = views
+        self._dedupe = dedupe
         self._lateness_ms = config.allowed_lateness_ms
         self._calendar = LocalCalendar(config.zone)
         self._seen: Generations[bool] = Generations(
             config.duplicate_max_entries, config.duplicate_horizon_ms
         )
-        self._tippers: Generations[bytes] = Generations(
-            config.tipper_max_entries, config.tipper_idle_ms
+        self._cases = Cases(config.case_cool_down_ms)
+        self._fusion = Fusion(policy, config.thresholds, self._cases)
+        self._tipper_view = TipperView(
+            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms
         )
         self._streamer_view = StreamerView(
             policy, config.streamer_max_entries, config.streamer_idle_ms
         )
-        self._populations: dict[str, Population] = {}
-        self._cases = Cases(config.case_cool_down_ms)
-        self._fusion = Fusion(policy, config.thresholds, self._cases)
-        self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
-            (detector.kind, self._fusion.floor.get(detector.kind, 0.5), detector)
-            for detector in (
-                Minor(policy, unit, scale),
-                Outsized(unit, scale),
-                Binge(unit, scale),
-                Cap(policy, unit, scale),
-            )
-        )
         self.watermark_ms = 0
+        self._meaning = {
+            "base currency": currencies.base,
+            "base currency decimals": currencies.base_decimals,
+            "zone": config.zone,
+            "views": sorted(views),
+        }
+        self._stores = (
+            Store("tippers", self._tipper_view.tippers, bytes, checked),
+            Store(
+                "streamers", self._streamer_view.streamers, StreamerStats.save, StreamerStats.load
+            ),
+            Store("event_ids", self._seen, _save_nothing, _load_nothing),
+            Store("cases", self._cases.open, Case.save, Case.load),
+        )
+        self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 
     def process(self, event: Event) -> Decision | Skipped:
-        """Scores one event and learns from it; a repeated event id is skipped."""
+        """Scores one event and learns from it; a repeated event id is skipped.
+
+        An event counts as seen only once it has been processed: one that raised can be replayed.
+        """
         now_ms = event.event_time_ms
         if event.event_id in self._seen:
             return DUPLICATE
         if now_ms > self.watermark_ms:
             self.watermark_ms = now_ms
-        self._seen.put(event.event_id, True, self.watermark_ms)
         day, minute = self._calendar.day_and_minute(now_ms)
         is_late = now_ms < self.watermark_ms - self._lateness_ms
-        moment = Moment(day, minute, self._calendar.month_of(day), is_late)
-        if event.type == "tip":
-            return self._score_tip(event, moment)
         decision = Decision(event, {}, is_late)
-        if event.type == "recharge":
-            self._remember_recharge(event)
-        elif event.type == "room":
-            self._observe_room(decision, moment)
+        self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late))
+        if self._dedupe:
+            self._seen.put(event.event_id, True, self.watermark_ms)
         return decision
 
-    def _score_tip(self, event: Event, moment: Moment) -> Decision:
-        tipper_id, population = event.tipper_id or "", self._population_of(event)
-        packed = self._tippers.get(tipper_id)
-        before = NEW_TIPPER if packed is None else unpack(packed)
-        features = compute(event, moment, before, population)  # this tip is not in its own baseline
-        scores: dict[str, float] = {}
-        decision = Decision(event, scores, moment.is_late)
-        for kind, floor, detector in self._detectors:
-            score = detector.score(features)
-            if score > 0.0:
-                scores[kind] = score
-                if score >= floor:
-                    flag = self._fusion.flag(
-                        kind, score, detector.explain(features), event, ("tipper", tipper_id),
-                        moment.day, features,
-                    )  # fmt: skip
-                    if flag is not None:
-                        decision.flags.append(flag)
-        self._tippers.put(tipper_id, pack(advance(features)), self.watermark_ms)
-        learn(population, features)
-        return decision
-
-    def _population_of(self, event: Event) -> Population:
-        currency = event.currency or ""
-        population = self._populations.get(currency)
-        if population is None:
-            population = self._populations[currency] = Population()
-        return population
-
-    def _remember_recharge(self, event: Event) -> None:
-        """A recharge shows the tipper's devices and instruments before they pay for a tip."""
-        tipper_id = event.tipper_id or ""
-        packed = self._tippers.get(tipper_id)
-        before = NEW_TIPPER if packed is None else unpack(packed)
-        after = before._replace(
-            devices=remember(
-                before.devices, look_up(before.devices, event.device_id), event.event_time_ms
-            ),
-            instruments=remember(
-                before.instruments,
-                look_up(before.instruments, event.instrument_id),
-                event.event_time_ms,
-            ),
-        )
-        self._tippers.put(tipper_id, pack(after), self.watermark_ms)
+    def _look(self, decision: Decision, moment: Moment) -> None:
+        """Shows the event to the view that it is for."""
+        event = decision.event
+        if event.type == "room":
+            if "streamer" in self._views:
+                self._observe_room(decision, moment)
+        elif "tipper" in self._views:
+            if event.type == "tip":
+                decision.scores, decision.flags = self._tipper_view.score(
+                    event, moment, self.watermark_ms
+                )
+            elif event.type == "recharge":
+                self._tipper_view.remember_recharge(event, self.watermark_ms)
 
     def _observe_room(self, decision: Decision, moment: Moment) -> None:
         event = decision.event
@@ -220,20 +219,96 @@ class Engine:
             if flag is not None:
                 decision.flags.append(flag)
 
+    def save_all(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The whole state, as it is at this call, in chunks.
+
+        They are encoded as they are consumed; the engine may go on meanwhile. From now on the
+        engine keeps a record of what changes.
+
+        Args:
+            chunk_bytes: a chunk's size at most; only a single entry may be larger.
+        """
+        return self._save([store.entries.cut_all() for store in self._stores], chunk_bytes)
+
+    def save_changes(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """What changed since the last save or load, everything if there was none; as `save_all`."""
+        return self._save([store.entries.cut_changes() for store in self._stores], chunk_bytes)
+
+    def load(self, chunk: bytes) -> None:
+        """Takes over a saved state, chunk by chunk.
+
+        A fresh engine that is given the chunks of one `save_all` and then those of each later
+        `save_changes`, in order, does what the saved one would do. Policy, thresholds and limits
+        may differ.
+
+        Raises:
+            StateError: it is not the chunk that comes next, or none at all, or the state is of an
+                engine with another base currency, zone or views. The chunk had no effect; unless
+                it was the first one, do not use the engine.
+        """
+        part = read(chunk)
+        expected = 0 if part.section == "head" else max(1, self._parts_loaded)
+        if part.number != expected:
+            raise StateError(f"{part.section}: found part {part.number}, expected {expected}")
+        if part.section == "head":
+            self._load_head(part)
+        elif not self._parts_loaded:
+            raise StateError(f"{part.section}: found no head before it, expected one")
+        elif part.section == "populations":
+            self._tipper_view.populations.update(loaded(part, _load_population))
+        else:
+            store = next(each for each in self._stores if each.section == part.section)
+            store.entries.load(part.turns_first, loaded(part, store.load))
+        self._parts_loaded = part.number + 1
+
+    def _save(self, cuts: list[Cut[Any]], chunk_bytes: int) -> Iterator[bytes]:
+        stores = list(zip(self._stores, cuts, strict=True))
+        head = Head(
+            self._meaning,
+            all(cut.is_whole for cut in cuts),
+            self.watermark_ms,
+            {store.section: cut.counters for store, cut in stores},
+        )
+        populations = [
+            (currency, orjson.dumps(population.save()))
+            for currency, population in self._tipper_view.populations.items()
+        ]
+        steps = [Step("head", False, [("", head.save())]), Step("populations", False, populations)]
+        for store, cut in stores:
+            steps.extend(store.steps(cut))
+        return write(steps, chunk_bytes)
+
+    def _load_head(self, part: Part) -> None:
+        heads = list(loaded(part, Head.load).values())
+        sections = [store.section for store in self._stores]
+        if len(heads) != 1 or sorted(heads[0].counters) != sorted(sections):
+            raise StateError(f"head: found another one, expected one with counters of {sections}")
+        head = heads[0]
+        head.check_meaning(self._meaning)
+        if not (head.is_whole or self._parts_loaded):
+            raise StateError("head: found changes only, expected a save of everything first")
+        self.watermark_ms = head.watermark_ms
+        for store in self._stores:
+            store.entries.counters = head.counters[store.section]
+
     def sizes(self) -> dict[str, int]:
         """Entries held, by store."""
-        return {
-            "tippers": len(self._tippers),
-            "streamers": len(self._streamer_view.streamers),
-            "event_ids": len(self._seen),
-            "cases": len(self._cases),
-        }
+        return {store.section: len(store.entries) for store in self._stores}
 
     def evictions(self) -> dict[str, int]:
         """Entries dropped since the engine began, by store."""
-        return {
-            "tippers": self._tippers.evicted,
-            "streamers": self._streamer_view.streamers.evicted,
-            "event_ids": self._seen.evicted,
-            "cases": self._cases.evicted,
-        }
+        return {store.section: store.entries.evicted for store in self._stores}
+
+
+def _save_nothing(value: object) -> bytes:
+    return b""
+
+
+def _load_nothing(saved: bytes) -> bool:
+    if saved:
+        raise ValueError(f"found {len(saved)} bytes, expected none")
+    return True
+
+
+def _load_population(saved: bytes) -> Population:
+    return Population.load(orjson.loads(saved))

@@ -35,6 +35,7 @@ Reason = Literal[
     "time_invalid",
     "time_too_old",
     "time_in_future",
+    "internal_error",
 ]
 """Why a record was refused. Closed: a new reason is a new metric series and a new README row."""
 

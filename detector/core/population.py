@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detector.core.quantiles import LogQuantiles
 
@@ -49,6 +49,24 @@ class Habit:
         if sketch.quantiles is not before and sketch.seen >= self._enough:
             self.typical = _typical(sketch)
 
+    def save(self) -> dict[str, Any]:
+        """What it knows, JSON-able."""
+        typical = None if self.typical is None else list(self.typical)
+        return {"sketch": self._sketch.save(), "typical": typical}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Takes over what `save` gave.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+        """
+        typical = None
+        if saved["typical"] is not None:
+            n, *quantiles = saved["typical"]
+            typical = Typical(int(n), *map(float, quantiles))
+        self._sketch.load(saved["sketch"])
+        self.typical = typical
+
 
 class Population:
     """What is typical over one currency's tips on one partition.
@@ -63,6 +81,32 @@ class Population:
         self.tips = Habit(ENOUGH_TIPS)
         self.weeks = Habit(ENOUGH_TIPS)
         self.sessions = Habit(ENOUGH_SESSIONS)
+
+    def save(self) -> dict[str, Any]:
+        """What it knows, JSON-able."""
+        return {
+            "tips": self.tips.save(),
+            "weeks": self.weeks.save(),
+            "sessions": self.sessions.save(),
+        }
+
+    @classmethod
+    def load(cls, saved: dict[str, Any]) -> Population:
+        """The inverse of `save`.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+
+        >>> site = Population()
+        >>> site.tips.add(7.0)
+        >>> Population.load(site.save()).save() == site.save()
+        True
+        """
+        population = cls()
+        population.tips.load(saved["tips"])
+        population.weeks.load(saved["weeks"])
+        population.sessions.load(saved["sessions"])
+        return population
 
 
 def _typical(sketch: LogQuantiles) -> Typical:

@@ -9,6 +9,8 @@ the ladder has nothing there; `stats.RollingQuantile` is exact at 0.85 µs a qua
 
 from __future__ import annotations
 
+from typing import Any
+
 BUCKETS_PER_E = 20
 """Buckets per factor e: neighbours differ by e^(1/20), so a quantile is within 2.5 %."""
 
@@ -72,3 +74,36 @@ class LogQuantiles:
                 break
         self.quantiles = tuple(found) if len(found) == len(ranks) else self.quantiles
         return self.quantiles
+
+    def save(self) -> dict[str, Any]:
+        """What it has counted, JSON-able: the buckets in use as [bucket, count].
+
+        >>> sketch = LogQuantiles((0.5,))
+        >>> sketch.add(1.0)
+        >>> sketch.save()
+        {'counts': [[20, 1]], 'n': 1, 'seen': 1, 'stale': 0, 'quantiles': [1.025]}
+        """
+        return {
+            "counts": [[bucket, count] for bucket, count in enumerate(self._counts) if count],
+            "n": self.n,
+            "seen": self.seen,
+            "stale": self._stale,
+            "quantiles": list(self.quantiles),
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Takes over what a sketch of the same levels had counted.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is not what `save` gives for these levels.
+        """
+        counts = [0] * len(self._counts)
+        for bucket, count in saved["counts"]:
+            if not 0 <= bucket <= _HIGHEST:
+                raise ValueError(f"bucket: found {bucket}, expected 0 to {_HIGHEST}")
+            counts[bucket] = int(count)
+        quantiles = tuple(float(quantile) for quantile in saved["quantiles"])
+        if len(quantiles) != len(self._levels):
+            raise ValueError(f"quantiles: found {len(quantiles)}, expected {len(self._levels)}")
+        self._counts, self.quantiles = counts, quantiles
+        self.n, self.seen, self._stale = int(saved["n"]), int(saved["seen"]), int(saved["stale"])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import orjson
+
 from detector.core.event import Event
 from detector.core.features import Moment
 from detector.core.generations import Generations
@@ -20,6 +22,22 @@ class StreamerStats(NamedTuple):
 
     pk_day: int = 0
     pks: int = 0
+
+    def save(self) -> bytes:
+        """The counts as a JSON list."""
+        return orjson.dumps(tuple(self))
+
+    @classmethod
+    def load(cls, saved: bytes) -> StreamerStats:
+        """The inverse of `save`.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+
+        >>> StreamerStats.load(StreamerStats(20514, 3).save())
+        StreamerStats(pk_day=20514, pks=3)
+        """
+        return cls._make(orjson.loads(saved))
 
 
 class StreamerView:

@@ -108,6 +108,24 @@ def unpack(packed: bytes) -> TipperStats:
     )
 
 
+def checked(packed: bytes) -> bytes:
+    """The same bytes, if they are as long as the head says.
+
+    Raises:
+        ValueError: they are not what `pack` gives.
+
+    >>> checked(pack(NEW_TIPPER)[:-1])
+    Traceback (most recent call last):
+    ValueError: a tipper: found 254 bytes, expected 255 or more
+    """
+    if len(packed) < _HEAD.size:
+        raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")
+    expected = _HEAD.size + sum(packed[_HEAD.size - 3 : _HEAD.size])
+    if len(packed) != expected:
+        raise ValueError(f"a tipper: found {len(packed)} bytes, expected {expected}")
+    return packed
+
+
 class Known(NamedTuple):
     """What is known of a device, an instrument or a streamer of one tipper.
 

@@ -124,7 +124,7 @@ def test_only_a_mapping_can_find_a_shape_unknown() -> None:
 
 
 def test_every_reason_has_an_example() -> None:
-    assert {*REFUSED, "unknown_shape"} == set(REASONS)
+    assert {*REFUSED, "unknown_shape", "internal_error"} == set(REASONS)
 
 
 @pytest.mark.parametrize("kind", REQUIRED)

@@ -5,12 +5,23 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.core.generations import Generations
+from detector.core.generations import Cut, Generations
 
 IDLE_MS = 100
 
 puts = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 80)), max_size=200)
 """(key, milliseconds since the put before it)"""
+
+
+def contents(held: Generations[int]) -> list[tuple[bool, list[tuple[str, int]]]]:
+    """Both generations with their entries in order; ends the record of changes."""
+    return [(turns, list(entries.items())) for turns, entries in held.cut_all().steps()]
+
+
+def replay(cut: Cut[int], onto: Generations[int]) -> None:
+    onto.counters = cut.counters
+    for turns_first, entries in cut.steps():
+        onto.load(turns_first, entries)
 
 
 @given(st.integers(2, 20), puts)
@@ -102,3 +113,78 @@ def test_a_turn_by_size_at_an_earlier_time_does_not_move_the_clock_back() -> Non
         held.put(key, "x", now_ms)
     assert held.turned_by_size == 1
     assert len(held) == 4
+
+
+@given(st.integers(2, 20), st.lists(puts, min_size=1, max_size=6), st.sampled_from([IDLE_MS, 3]))
+def test_a_map_made_of_cuts_is_the_same_map_from_then_on(
+    max_entries: int, pieces: list[list[tuple[int, int]]], idle_ms: int
+) -> None:
+    held: Generations[int] = Generations(max_entries, idle_ms)
+    made: Generations[int] = Generations(max_entries, idle_ms)
+    now_ms = 1_000
+    for number, steps in enumerate(pieces):
+        for key, later_ms in steps:
+            now_ms += later_ms
+            held.put(str(key), number, now_ms)
+        replay(held.cut_changes(), made)
+        assert made.counters == held.counters
+    for number, (key, later_ms) in enumerate(pieces[0]):
+        now_ms += later_ms
+        for each in (held, made):
+            each.put(str(key), number, now_ms)
+    assert made.counters == held.counters
+    assert contents(made) == contents(held)
+
+
+@given(st.integers(2, 20), puts)
+def test_a_cut_of_changes_is_never_larger_than_the_map_may_be(
+    max_entries: int, steps: list[tuple[int, int]]
+) -> None:
+    held: Generations[int] = Generations(max_entries, IDLE_MS)
+    held.cut_all()
+    now_ms = 1_000
+    for key, later_ms in steps:
+        now_ms += later_ms
+        held.put(str(key), 1, now_ms)
+    assert sum(len(entries) for _, entries in held.cut_changes().steps()) <= max_entries
+
+
+def test_what_happens_after_a_cut_is_not_in_it() -> None:
+    held: Generations[int] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    held.put("a", 1, 1_000)
+    whole = held.cut_all()
+    held.put("a", 2, 1_000)
+    changes = held.cut_changes()
+    for key in "abcdef":
+        held.put(key, 3, 1_000)
+    assert [entries for _, entries in whole.steps()] == [{}, {"a": 1}]
+    assert [entries for _, entries in changes.steps()] == [{"a": 2}]
+    assert (whole.is_whole, changes.is_whole) == (True, False)
+
+
+def test_the_first_cut_of_changes_is_all_of_the_map() -> None:
+    held: Generations[int] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    held.put("a", 1, 1_000)
+    assert held.cut_changes().is_whole
+    assert not held.cut_changes().is_whole
+
+
+def test_after_loading_only_what_changes_then_is_a_change() -> None:
+    held: Generations[int] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    held.put("a", 1, 1_000)
+    made: Generations[int] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    replay(held.cut_all(), made)
+    made.put("b", 2, 1_000)
+    assert [entries for _, entries in made.cut_changes().steps()] == [{"b": 2}]
+
+
+def test_a_map_that_holds_less_than_the_one_that_was_cut_shrinks_in_two_turns() -> None:
+    held: Generations[int] = Generations(max_entries=20, idle_ms=IDLE_MS)
+    for key in range(20):
+        held.put(str(key), key, 1_000)
+    made: Generations[int] = Generations(max_entries=4, idle_ms=IDLE_MS)
+    replay(held.cut_all(), made)
+    for key in range(100, 104):
+        made.put(str(key), key, 1_000)
+    assert len(made) <= 4
+    assert made.get("103") == 103

@@ -81,7 +81,7 @@ CONTRADICTORY_MESSAGE = """\
 expected both or neither to be SASL
 {path}: kafka: session_timeout_ms = 400000: expected at most max_poll_interval_ms = 300000
 {path}: thresholds.binge: low = 0.9, medium = 0.5, high = 0.6: expected low <= medium <= high
-{path}: topics: "tips" stands for two topics: expected six different names"""
+{path}: topics: "tips" stands for two topics: expected different names"""
 
 
 def write(where: Path, text: str) -> Path:
