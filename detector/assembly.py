@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from detector.core.decode import Decoder
-from detector.core.engine import Engine
+from detector.core.engine import VIEWS, Engine
 from detector.core.event import EventReader
 from detector.core.examples import check_examples
 from detector.edges.files import find, load_mapping, load_policy, shipped_config
-from detector.runtime.lane import Lane, OutputTopics
+from detector.runtime.lane import Lane, OutputTopics, RekeyedLane, TipsLane
 from detector.runtime.ports import Partition
+from detector.runtime.rekey import Rekeyer, View
 from detector.settings import Settings, load_settings
 
 
@@ -49,22 +50,40 @@ class Assembly:
         settings = load_settings(config, shipped_config() / "detector.toml")
         return cls(settings, config, mapping)
 
-    def make_engine(self) -> Engine:
-        """A fresh engine."""
-        return Engine(self._engine_config, self.policy, self.currencies)
+    def make_engine(self, views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
+        """A fresh engine; with both views unless told otherwise."""
+        return Engine(self._engine_config, self.policy, self.currencies, views, dedupe)
 
-    def make_lane(self, partition: Partition) -> Lane:
-        """A fresh lane for a partition."""
+    @property
+    def rekeyed_views(self) -> tuple[View, ...]:
+        """The views that the tips topic's key does not serve."""
+        views: tuple[View, ...] = ("streamer", "tipper")
+        return tuple(view for view in views if view != self.settings.topics.tips_key)
+
+    def make_lane(self, partition: Partition, rekeyed_partitions: int) -> Lane:
+        """A fresh lane for a partition of the tips topic or of the internal one.
+
+        Args:
+            partition: which one.
+            rekeyed_partitions: of the internal topic.
+        """
         topics = self.settings.topics
-        return Lane(
-            partition,
-            self.decoder,
-            self.make_engine(),
-            OutputTopics(
-                topics.flags, topics.dead_letters, topics.scores if topics.write_scores else None
-            ),
-            f"{self.policy.name}@{self.policy.digest}",
-        )
+        outputs = OutputTopics(
+            topics.flags, topics.dead_letters, self.settings.rekeyed_topic,
+            topics.scores if topics.write_scores else None,
+        )  # fmt: skip
+        policy = f"{self.policy.name}@{self.policy.digest}"
+        if partition.topic == self.settings.rekeyed_topic:
+            engines = {
+                view: self.make_engine(frozenset({view}), dedupe=False)
+                for view in self.rekeyed_views
+            }
+            return RekeyedLane(partition, engines, self.settings.merge.max_waiting, outputs, policy)
+        rekeyers = [
+            Rekeyer(partition.partition, rekeyed_partitions, view) for view in self.rekeyed_views
+        ]
+        engine = self.make_engine(VIEWS - set(self.rekeyed_views))
+        return TipsLane(partition, self.decoder, engine, rekeyers, outputs, policy)
 
     def build(self) -> dict[str, str]:
         """What runs, for `build_info`."""

@@ -7,10 +7,10 @@ import logging
 import os
 import signal
 import sys
-import time
 import warnings
+from collections import Counter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -19,9 +19,7 @@ warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"kafka(\.
 import detector  # noqa: E402
 from detector.assembly import Assembly  # noqa: E402
 from detector.core.asyncapi import asyncapi  # noqa: E402
-from detector.core.decode import Skipped  # noqa: E402
-from detector.core.engine import Decision  # noqa: E402
-from detector.core.event import Event, Rejected  # noqa: E402
+from detector.core.event import REASONS  # noqa: E402
 from detector.core.mapping import MappingError  # noqa: E402
 from detector.core.policy import PolicyError  # noqa: E402
 from detector.core.schema import NAMES, schema  # noqa: E402
@@ -57,8 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=detector.__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+    def command(
+        name: str, function: Any, text: str, among: Any = commands
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = among.add_parser(name, help=text, description=text)
         added.set_defaults(command=function)
         if name not in ("simulate", "schema"):
             added.add_argument("--config", type=Path, help="settings (TOML); default: as shipped")
@@ -70,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--rate", type=int, default=1000, help="tips a second (default 1000)")
     score = command("score", _score, "events on stdin, one decision a line on stdout; no Kafka")
     score.add_argument("--mapping", help="the platform's mapping, by name or file")
+    score.add_argument(
+        "--state", type=Path, metavar="DIR",
+        help="a directory that keeps what was learned from run to run; default: begin anew",
+    )  # fmt: skip
     feed = command("feed", _feed, "a recorded file (.gz too) into the tips topic")
     feed.add_argument("file", type=Path)
     feed.add_argument("--mapping", help="the platform's mapping, by name or file")
@@ -87,9 +91,45 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--mapping", help="the platform's mapping, by name or file")
     topics = command("topics", _topics, "describes the topics, or creates those that are missing")
     topics.add_argument("action", nargs="?", choices=("describe", "create"), default="describe")
+    _add_checkpoint(commands, command)
+    _add_dead_letters(commands, command)
     shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
     shown.add_argument("name", choices=(*NAMES, "asyncapi"))
     return parser
+
+
+def _add_checkpoint(commands: Any, command: Any) -> None:
+    text = "shows what state is saved in Kafka, and how much a restart would replay"
+    checkpoint = commands.add_parser("checkpoint", help=text, description=text)
+    actions = checkpoint.add_subparsers(title="actions", required=True, metavar="ACTION")
+    inspected = command("inspect", _inspect_checkpoint, "one JSON object a partition", actions)
+    inspected.add_argument("--partition", metavar="TOPIC/N", help="only this one; default: all")
+    inspected.add_argument(
+        "--verify", action="store_true", help="also load each state, as a restart would"
+    )
+
+
+def _add_dead_letters(commands: Any, command: Any) -> None:
+    text = "lists what could not become an event, or sends it back to the tips topic"
+    letters = commands.add_parser("dead-letters", help=text, description=text)
+    actions = letters.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listed = command("list", _list_dead_letters, "one JSON object a line, oldest first", actions)
+    listed.add_argument("--show", action="store_true", help="with key and value: personal data")
+    replayed = command(
+        "replay", _replay_dead_letters, "sends letters back, each exactly once", actions
+    )
+    replayed.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    for each, what in ((listed, "list"), (replayed, "send")):
+        each.add_argument(
+            "--reason", choices=REASONS, metavar="REASON", help="only letters with this reason"
+        )
+        each.add_argument("--limit", type=_count, help=f"{what} at most so many; default: all")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
+    return int(text)
 
 
 def _assemble(chosen: argparse.Namespace) -> Assembly:
@@ -118,32 +158,9 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _score(chosen: argparse.Namespace) -> int:
-    assembly = _assemble(chosen)
-    engine, decode = assembly.make_engine(), assembly.decoder.decode
-    received_ms = time.time_ns() // 1_000_000
-    write = sys.stdout.buffer.write
-    for number, line in enumerate(_lines(sys.stdin.buffer, "events"), 1):
-        decoded = decode(line.rstrip(b"\r\n"), received_ms)
-        outcome = engine.process(decoded) if isinstance(decoded, Event) else decoded
-        write(orjson.dumps(_decision_line(number, outcome)) + b"\n")
-    sys.stdout.buffer.flush()
-    return 0
+    from detector.scoring import score
 
-
-def _decision_line(number: int, outcome: Decision | Skipped | Rejected) -> dict[str, Any]:
-    if isinstance(outcome, Decision):
-        return outcome.to_record()
-    if isinstance(outcome, Skipped):
-        return {"line": number, "skipped": outcome.reason}
-    return {"line": number, "rejected": outcome.reason, "detail": outcome.detail}
-
-
-def _lines(stream: BinaryIO, unit: str) -> Any:
-    """The lines, with a progress bar on standard error where somebody watches."""
-    from tqdm import tqdm
-
-    is_watched = sys.stderr.isatty() and not sys.stdin.isatty()
-    return tqdm(stream, unit=f" {unit}", unit_scale=True, disable=not is_watched)
+    return score(_assemble(chosen), sys.stdin.buffer, sys.stdout.buffer, chosen.state)
 
 
 def _feed(chosen: argparse.Namespace) -> int:
@@ -196,6 +213,51 @@ def _topics(chosen: argparse.Namespace) -> int:
     lines, are_all_there = describe_topics(settings)
     print("\n".join(lines))
     return 0 if are_all_there else 1
+
+
+def _inspect_checkpoint(chosen: argparse.Namespace) -> int:
+    from detector.edges.inspection import Summary, inspect
+
+    assembly, summary = _assemble(chosen), Summary()
+    lane = assembly.make_lane if chosen.verify else None
+    for record in inspect(assembly.settings, chosen.partition, lane):
+        sys.stdout.buffer.write(orjson.dumps(record) + b"\n")
+        sys.stdout.buffer.flush()
+        summary.add(record)
+    print(summary, file=sys.stderr)
+    return 1 if summary.errors else 0
+
+
+def _list_dead_letters(chosen: argparse.Namespace) -> int:
+    from detector.edges.dead_letters import Progress, open_letters
+
+    settings = _assemble(chosen).settings
+    progress, found = Progress(settings), Counter[str]()
+    write = sys.stdout.buffer.write
+    with open_letters(settings) as letters:
+        for letter in letters:
+            reason = letter.label.reason if letter.label else "no_label"
+            if chosen.reason not in (None, reason):
+                continue
+            if chosen.limit is None or found.total() < chosen.limit:
+                record = letter.to_record(progress.is_replayed(letter), chosen.show)
+                write(orjson.dumps(record) + b"\n")
+            found[reason] += 1
+    sys.stdout.buffer.flush()
+    by_reason = ", ".join(f"{reason} {count:,}" for reason, count in sorted(found.items()))
+    print(f"{found.total():,} dead letters{by_reason and ': '}{by_reason}", file=sys.stderr)
+    return 0
+
+
+def _replay_dead_letters(chosen: argparse.Namespace) -> int:
+    from detector.edges.replay import Outcome, replay
+
+    settings, outcome = _assemble(chosen).settings, Outcome()
+    try:
+        replay(settings, outcome, chosen.reason, chosen.limit, chosen.dry_run)
+    finally:
+        print(f"{'dry run: ' if chosen.dry_run else ''}{outcome}", file=sys.stderr)
+    return 0
 
 
 def _schema(chosen: argparse.Namespace) -> int:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import gc
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from detector.assembly import Assembly
 from detector.edges.http import HttpServer, Probe
-from detector.edges.kafka import KafkaSink, KafkaSource, connect
+from detector.edges.kafka import connect
+from detector.edges.kafka_checkpoints import KafkaCheckpoints
+from detector.edges.kafka_sink import AtLeastOnceSink, ExactlyOnceSink
+from detector.edges.kafka_source import KafkaSource
 from detector.edges.metrics import Metrics
-from detector.runtime.worker import CommitEvery, Status, Worker
+from detector.edges.topics import ensure_internal_topics
+from detector.runtime.breaker import Breaker
+from detector.runtime.checkpoint import SaveEvery
+from detector.runtime.owned import Opener
+from detector.runtime.ports import Sink
+from detector.runtime.worker import Pace, Status, Worker
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -71,33 +80,71 @@ class Service:
         self.url = http.url
         log.info("metrics at %s/metrics", http.url)
         try:
-            source = self._connect(lambda: KafkaSource(settings.kafka, settings.topics.tips))
-            if source is None:
-                return True
-            sink = self._connect(lambda: KafkaSink(settings.kafka))
-            if sink is None:
-                source.close(2)
+            worker = self.make_worker(metrics)
+            if worker is None:
                 return True
             _spare_the_collector()
-            self._worker = Worker(
-                source, sink, WallClock(), self.assembly.make_lane, metrics,
-                CommitEvery(settings.commit.interval_ms / 1000, settings.commit.records),
-                self.status,
-            )  # fmt: skip
+            self._worker = worker
             if self._stopping:
-                self._worker.stop()
-            return self._worker.run()
+                worker.stop()
+            return worker.run()
         finally:
             http.close()
 
-    def _connect(self, make: Callable[[], T]) -> T | None:
-        def wait(why: str) -> None:
-            self.status.state, self.status.detail = "unreachable", why
-            self.status.turned_s = time.monotonic()
-            log.warning("%s", why)
+    def make_worker(self, metrics: Metrics) -> Worker | None:
+        """The loop and its clients; None if asked to stop before a broker answered."""
+        assembly, settings = self.assembly, self.assembly.settings
+        widths = self._ensure_topics()
+        partitions = widths.get(settings.rekeyed_topic, 0)
+        source = self._connect(lambda: KafkaSource(settings.kafka, widths, settings.commit.records))
+        if source is None:
+            return None
+        sink = self._connect(lambda: self._make_sink(source))
+        store = settings.checkpoint.enabled and sink is not None
+        checkpoints = (
+            self._connect(lambda: KafkaCheckpoints(settings.kafka, settings.checkpoints_topic))
+            if store else None
+        )  # fmt: skip
+        if sink is None or (store and checkpoints is None):
+            source.close(2)
+            return None
+        clock = WallClock()
+        opener = Opener(
+            source, checkpoints, lambda partition: assembly.make_lane(partition, partitions),
+            settings.checkpoints_topic,
+            SaveEvery(settings.checkpoint.interval_s, settings.checkpoint.records), clock,
+        )  # fmt: skip
+        return Worker(
+            source, sink, clock, opener, checkpoints, settings.topics.tips, metrics,
+            Pace(settings.commit.interval_ms / 1000, settings.merge.idle_after_s),
+            Breaker(settings.breaker.max_share, settings.breaker.records), self.status,
+        )  # fmt: skip
 
+    def _ensure_topics(self) -> dict[str, int]:
+        """Partitions by topic; waits until there is a tips topic. Empty: asked to stop."""
+        while not self._stopping:
+            widths = self._connect(lambda: ensure_internal_topics(self.assembly.settings))
+            if widths:
+                return widths
+            self._wait(f"there is no topic {self.assembly.settings.topics.tips} yet")
+            time.sleep(1)
+        return {}
+
+    def _make_sink(self, source: KafkaSource) -> Sink:
+        settings = self.assembly.settings
+        if settings.delivery == "at_least_once":
+            return AtLeastOnceSink(settings.kafka, source)
+        instance_id = settings.kafka.instance_id or uuid.uuid4().hex
+        return ExactlyOnceSink(settings.kafka, f"{settings.kafka.group_id}-{instance_id}")
+
+    def _wait(self, why: str) -> None:
+        self.status.state, self.status.detail = "unreachable", why
+        self.status.turned_s = time.monotonic()
+        log.warning("%s", why)
+
+    def _connect(self, make: Callable[[], T]) -> T | None:
         longest_pause_s = self.assembly.settings.kafka.retry_backoff_max_ms / 1000
-        return connect(make, longest_pause_s, lambda: self._stopping, wait)
+        return connect(make, longest_pause_s, lambda: self._stopping, self._wait)
 
 
 def _spare_the_collector() -> None:

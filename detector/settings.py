@@ -31,6 +31,7 @@ Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
 Days = Annotated[int, Field(ge=1, le=3_650)]
 Entries = Annotated[int, Field(ge=100, le=100_000_000)]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -57,10 +58,11 @@ class KafkaSettings(_Section):
     sasl_password: SecretStr = SecretStr("")
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)]
     max_poll_interval_ms: Annotated[int, Field(ge=1_000, le=86_400_000)]
-    max_poll_records: Annotated[int, Field(ge=1, le=100_000)]
     fetch_max_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824)]
     auto_offset_reset: Literal["earliest", "latest"]
     retry_backoff_max_ms: Annotated[int, Field(ge=100, le=600_000)]
+    instance_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,200}$")]
+    transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=900_000)]
 
 
 class TopicSettings(_Section):
@@ -70,6 +72,8 @@ class TopicSettings(_Section):
     dead_letters: Topic
     verdicts: Topic
     accounts: Topic
+    rekeyed: InternalTopic
+    checkpoints: InternalTopic
     tips_key: Literal["tipper", "streamer", "other"]
     write_scores: bool
     partitions: Annotated[int, Field(ge=1, le=10_000)]
@@ -129,7 +133,23 @@ class ThresholdSettings(_Section):
 
 class CommitSettings(_Section):
     interval_ms: Milliseconds
-    records: Annotated[int, Field(ge=1, le=1_000_000)]
+    records: Annotated[int, Field(ge=1, le=100_000)]
+
+
+class CheckpointSettings(_Section):
+    enabled: bool
+    interval_s: Annotated[float, Field(gt=0, le=86_400)]
+    records: Annotated[int, Field(ge=1, le=100_000_000)]
+
+
+class MergeSettings(_Section):
+    idle_after_s: Annotated[float, Field(gt=0, le=86_400)]
+    max_waiting: Annotated[int, Field(ge=1, le=100_000_000)]
+
+
+class BreakerSettings(_Section):
+    max_share: Share
+    records: Annotated[int, Field(ge=10, le=10_000_000)]
 
 
 class HttpSettings(_Section):
@@ -150,6 +170,7 @@ class LogSettings(_Section):
 class Settings(_Section):
     """All settings; `config/detector.toml` says what each means and its unit."""
 
+    delivery: Literal["exactly_once", "at_least_once"]
     kafka: KafkaSettings
     topics: TopicSettings
     input: InputSettings
@@ -159,9 +180,22 @@ class Settings(_Section):
     policy: PolicySettings
     thresholds: dict[Literal["outsized", "binge"], ThresholdSettings]
     commit: CommitSettings
+    checkpoint: CheckpointSettings
+    merge: MergeSettings
+    breaker: BreakerSettings
     http: HttpSettings
     ready: ReadySettings
     log: LogSettings
+
+    @property
+    def rekeyed_topic(self) -> str:
+        """The internal topic that feeds the view whose key the tips topic does not have."""
+        return self.topics.rekeyed or f"{self.kafka.group_id}-rekeyed"
+
+    @property
+    def checkpoints_topic(self) -> str:
+        """The internal topic that keeps saved state."""
+        return self.topics.checkpoints or f"{self.kafka.group_id}-checkpoints"
 
     def make_currencies(self) -> Currencies:
         """The base currency and the rates to it."""
@@ -309,9 +343,9 @@ def _check_relations(settings: Settings, problems: Problems) -> None:
             )
     topics = settings.topics
     names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, topics.verdicts,
-             topics.accounts]  # fmt: skip
+             topics.accounts, settings.rekeyed_topic, settings.checkpoints_topic]  # fmt: skip
     for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.add_line("topics", f'"{name}" stands for two topics: expected six different names')
+        problems.add_line("topics", f'"{name}" stands for two topics: expected different names')
 
 
 def read_password(settings: KafkaSettings) -> str:

@@ -6,7 +6,7 @@ No label ever holds an id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,7 +26,7 @@ import detector
 from detector.core.event import REASONS, EventType
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
-from detector.runtime.lane import Lane
+from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes
 from detector.runtime.tally import SCORE_BUCKETS, Tally
 from detector.runtime.worker import Status
@@ -34,11 +34,12 @@ from detector.runtime.worker import Status
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
 
 PREFIX = "tip_detector_"
-STAGES = ("poll", "decode", "score", "write", "commit")
+STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = ("tippers", "streamers", "event_ids", "cases")
-STATES = ("starting", "running", "blocked", "unreachable", "stopping")
+STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = ("minor", "outsized", "binge", "cap")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
 _RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
 
 
@@ -81,7 +82,7 @@ METRICS: tuple[Spec, ...] = (
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
     Spec("lag_seconds", "gauge",
-         "Age of the newest event scored while records wait; 0 when caught up, NaN while unknown. "
+         "Age of the newest record scored while others wait; 0 when caught up, NaN while unknown. "
          "A rise: the detector falls behind."),
     Spec("lag_records", "gauge", "Records waiting to be read; NaN while unknown."),
     Spec("batch_records", "histogram",
@@ -95,6 +96,22 @@ METRICS: tuple[Spec, ...] = (
     Spec("rebalances_total", "counter",
          "Partitions that came, left or were lost. A steady rise: members come and go.",
          (("change", ("assigned", "revoked", "lost")),)),
+    Spec("aborted_commits_total", "counter",
+         "Commits that did not come about; their partitions start again from saved state. "
+         "A steady rise: members come and go, or a commit takes longer than the group waits."),
+    Spec("cold_starts_total", "counter",
+         "Partitions begun in mid-stream without saved state: what is usual is learned anew."),
+    Spec("replayed_total", "counter", "Records read again in silence, only to rebuild state."),
+    Spec("restore_seconds", "histogram",
+         "Time from a partition's assignment until its saved state is loaded.", (), _LONG_SECONDS),
+    Spec("oldest_checkpoint_seconds", "gauge",
+         "Age of the oldest newest save among the partitions; NaN before there is one. A rise: "
+         "after a crash more has to be replayed."),
+    Spec("checkpoint_bytes", "gauge", "Size of the saved state of all partitions."),
+    Spec("merge_waiting", "gauge",
+         "Re-keyed events that wait for slower partitions. A rise: one of them stands still."),
+    Spec("merge_forced_total", "counter",
+         "Re-keyed events that could not be waited for: their order is not certain."),
     Spec("assigned_partitions", "gauge", "Partitions this instance reads. 0: it does nothing."),
     Spec("last_commit_timestamp_seconds", "gauge",
          "When offsets were last committed, Unix time. Standing still under load: stuck."),
@@ -152,7 +169,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         self._by_name: dict[str, Any] = {spec.name: self._make(spec) for spec in METRICS}
         self._by_name["build_info"].labels(version=detector.__version__, **build).set(1)
-        self._evicted: dict[tuple[str, str], int] = {}
+        self._totals: dict[tuple[str, str], int] = {}
         self._set_lag(None, None)
 
     def _make(self, spec: Spec) -> Any:
@@ -173,8 +190,8 @@ class Metrics:
                 metric.labels(*values)
         return metric
 
-    def batch(self, tally: Tally, decode_s: float, score_s: float) -> None:
-        """Adds what one batch led to."""
+    def batch(self, tally: Tally) -> None:
+        """Adds what one committed batch led to."""
         metric = self._by_name
         for event_type, count in tally.events.items():
             metric["events_total"].labels(event_type).inc(count)
@@ -188,9 +205,10 @@ class Metrics:
         for (kind, step), count in tally.cases.items():
             metric["cases_total"].labels(kind, step).inc(count)
         metric["score"].add(tally)
+        metric["replayed_total"].inc(tally.replayed)
         metric["batch_records"].observe(tally.records)
-        self.stage("decode", decode_s)
-        self.stage("score", score_s)
+        self.stage("decode", tally.decode_s)
+        self.stage("score", tally.score_s)
 
     def stage(self, name: str, seconds: float) -> None:
         """Adds the time a batch spent in a stage."""
@@ -200,30 +218,54 @@ class Metrics:
         """Offsets were committed."""
         self._by_name["last_commit_timestamp_seconds"].set(now_ms / 1000)
 
+    def aborted(self) -> None:
+        """A commit did not come about."""
+        self._by_name["aborted_commits_total"].inc()
+
+    def opened(self, owned: Owned, seconds: float) -> None:
+        """A partition is ready to be read."""
+        self._by_name["cold_starts_total"].inc(owned.is_cold)
+        self._by_name["restore_seconds"].observe(seconds)
+
     def rebalanced(self, changes: Changes) -> None:
         """Partitions came or went."""
         for change in ("assigned", "revoked", "lost"):
             self._by_name["rebalances_total"].labels(change).inc(len(getattr(changes, change)))
 
-    def state(self, lanes: list[Lane], status: Status) -> None:
-        """What is held, and how far behind it is."""
+    def state(self, all_owned: Sequence[Owned], status: Status, now_s: float) -> None:
+        """What is held, how far behind it is, and how safe it is."""
+        metric = self._by_name
         entries = dict.fromkeys(STORES, 0)
-        evicted = {}
-        for lane in lanes:
-            for store, size in lane.engine.sizes().items():
-                entries[store] += size
-            for store, total in lane.engine.evictions().items():
-                key = (str(lane.partition), store)
-                evicted[key] = total
-                # A lane that came anew counts from 0 again.
-                before = self._evicted.get(key, 0)
-                self._by_name["evictions_total"].labels(store).inc(
-                    total - before if total >= before else total
-                )
-        self._evicted = evicted
+        totals: dict[tuple[str, str], int] = {}
+        waiting = saved_bytes = 0
+        ages_s = []
+        for owned in all_owned:
+            lane, name = owned.lane, str(owned.lane.partition)
+            for number, engine in enumerate(lane.engines):
+                for store, size in engine.sizes().items():
+                    entries[store] += size
+                for store, total in engine.evictions().items():
+                    totals[f"{name}/{number}", store] = total
+            waiting += lane.waiting
+            totals[name, "forced"] = lane.forced
+            if owned.checkpointer is not None and owned.checkpointer.manifest is not None:
+                saved_bytes += sum(save.bytes for save in owned.checkpointer.manifest.saves)
+                ages_s.append(now_s - owned.checkpointer.saved_s)
+        for (name, store), total in totals.items():
+            # A lane that came anew counts from what it was saved with, or from 0.
+            before = self._totals.get((name, store), total)
+            counter = (
+                metric["merge_forced_total"] if store == "forced"
+                else metric["evictions_total"].labels(store)
+            )  # fmt: skip
+            counter.inc(max(0, total - before))
+        self._totals = totals
         for store, size in entries.items():
-            self._by_name["state_entries"].labels(store).set(size)
-        self._by_name["assigned_partitions"].set(status.partitions)
+            metric["state_entries"].labels(store).set(size)
+        metric["merge_waiting"].set(waiting)
+        metric["checkpoint_bytes"].set(saved_bytes)
+        metric["oldest_checkpoint_seconds"].set(max(ages_s, default=float("nan")))
+        metric["assigned_partitions"].set(status.partitions)
         self._set_lag(status.lag_records, status.lag_s)
 
     def _set_lag(self, records: int | None, seconds: float | None) -> None:

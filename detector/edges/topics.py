@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
 from kafka.admin import NewTopic
 
-from detector.edges.kafka import client_options
+from detector.edges.kafka import REFUSED, client_options
 from detector.runtime.ports import Stop
 from detector.settings import Settings
 
@@ -26,7 +28,60 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
             "retention.ms": str(30 * _DAY_MS),
             "max.message.bytes": str(2 * 1024 * 1024),
         },
+        **internal_configs(settings),
     }
+
+
+def internal_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """The topics that only this program reads; a run makes them itself where they are missing."""
+    return {
+        settings.rekeyed_topic: {"retention.ms": str(7 * _DAY_MS)},
+        settings.checkpoints_topic: {
+            "cleanup.policy": "compact",
+            "segment.bytes": str(64 * 1024 * 1024),  # the segment in use is never compacted
+            "min.cleanable.dirty.ratio": "0.3",
+            "delete.retention.ms": str(3_600_000),
+        },
+    }
+
+
+def ensure_internal_topics(settings: Settings) -> dict[str, int]:
+    """Makes the internal topics where they are missing, as wide as the tips topic.
+
+    Returns:
+        Partitions of the tips topic and of the re-keyed one, by topic; empty while there is no
+        tips topic yet.
+
+    Raises:
+        KafkaError: no broker answers.
+        Stop: not allowed, or the checkpoint topic is narrower than what it has to hold.
+    """
+    tips, rekeyed, checkpoints = (
+        settings.topics.tips, settings.rekeyed_topic, settings.checkpoints_topic,
+    )  # fmt: skip
+    admin = KafkaAdminClient(**client_options(settings.kafka))
+    try:
+        width = _widths(admin, [tips, rekeyed, checkpoints])
+        if tips not in width:
+            return {}
+        for name, config in internal_configs(settings).items():
+            if name not in width:
+                partitions = max(width[tips], width.get(rekeyed, 0))
+                _create(admin, settings, name, partitions, config)
+                width[name] = partitions
+    except REFUSED as error:
+        raise Stop(
+            f"the internal topics {rekeyed} and {checkpoints} cannot be made ({error}): have "
+            "somebody who may run `tip-detector topics create`"
+        ) from error
+    finally:
+        admin.close()
+    if width[checkpoints] < max(width[tips], width[rekeyed]):
+        raise Stop(
+            f"{checkpoints} has {width[checkpoints]} partitions; expected at least "
+            f"{max(width[tips], width[rekeyed])}, as many as {tips} and {rekeyed}: add partitions"
+        )
+    return {tips: width[tips], rekeyed: width[rekeyed]}
 
 
 def create_topics(settings: Settings) -> list[str]:
@@ -38,23 +93,16 @@ def create_topics(settings: Settings) -> list[str]:
     lines = []
     admin = _admin(settings)
     try:
-        there = set(admin.list_topics())
+        width = _widths(admin, list(topic_configs(settings)))
+        internal = internal_configs(settings)
         for name, config in topic_configs(settings).items():
-            if name in there:
+            if name in width:
                 continue
-            admin.create_topics(
-                [
-                    NewTopic(
-                        name,
-                        settings.topics.partitions,
-                        settings.topics.replication_factor,
-                        topic_configs=config,
-                    )
-                ]
-            )
+            partitions = settings.topics.partitions
+            if name in internal:
+                partitions = max(partitions, width.get(settings.topics.tips, 0))
+            _create(admin, settings, name, partitions, config)
             lines.append(f"{name}: created")
-    except kafka_errors.TopicAlreadyExistsError:
-        pass  # somebody was faster
     except kafka_errors.KafkaError as error:
         raise Stop(f"creating topics failed: {error}") from error
     finally:
@@ -72,24 +120,40 @@ def describe_topics(settings: Settings) -> tuple[list[str], bool]:
     needed = {topics.tips, topics.flags, topics.dead_letters}
     admin = _admin(settings)
     try:
-        there = set(admin.list_topics())
-        described = {
-            each["name"]: len(each["partitions"])
-            for each in admin.describe_topics([name for name in topic_configs(settings)
-                                               if name in there] or None)
-            if "name" in each
-        }  # fmt: skip
+        width = _widths(admin, list(topic_configs(settings)))
     except kafka_errors.KafkaError as error:
         raise Stop(f"describing topics failed: {error}") from error
     finally:
         admin.close()
     lines = []
     for name in topic_configs(settings):
-        if name in there:
-            lines.append(f"{name}: {described.get(name, '?')} partitions")
+        if name in width:
+            lines.append(f"{name}: {width[name]} partitions")
         else:
             lines.append(f"{name}: missing{' (needed)' if name in needed else ''}")
-    return lines, needed <= there
+    return lines, needed <= width.keys()
+
+
+def _widths(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Topic → partitions, for those that exist."""
+    there = set(admin.list_topics())
+    wanted = [name for name in names if name in there]
+    if not wanted:
+        return {}
+    return {
+        str(each["name"]): len(each["partitions"])
+        for each in admin.describe_topics(wanted)
+        if each.get("partitions")  # a topic just made may be known by its name alone
+    }
+
+
+def _create(
+    admin: KafkaAdminClient, settings: Settings, name: str, partitions: int,
+    config: dict[str, str],
+) -> None:  # fmt: skip
+    factor = settings.topics.replication_factor
+    with suppress(kafka_errors.TopicAlreadyExistsError):  # somebody was faster
+        admin.create_topics([NewTopic(name, partitions, factor, topic_configs=config)])
 
 
 def _admin(settings: Settings) -> KafkaAdminClient:

@@ -1,9 +1,16 @@
-"""One partition's lane: its decoder, its engine, and where it stands."""
+"""One partition's lane: what becomes of its records, and where it stands.
+
+There are two kinds: `TipsLane` reads the platform's own topic, `RekeyedLane` the internal one that
+feeds the view whose key the platform's topic does not have. What follows an owner around is the
+lane's saved state; the records between that and the committed offset are replayed in silence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -11,8 +18,12 @@ import detector
 from detector.core.decode import Decoder, Skipped
 from detector.core.engine import Decision, Engine
 from detector.core.event import Event, Rejected
+from detector.runtime.merge import Merge
 from detector.runtime.ports import Clock, Output, Partition, Record
+from detector.runtime.rekey import BatchError, Rekeyer, View, decode
 from detector.runtime.tally import Tally
+
+INTERNAL_ERROR = "internal_error"
 
 
 class OutputTopics(NamedTuple):
@@ -20,67 +31,118 @@ class OutputTopics(NamedTuple):
 
     flags: str
     dead_letters: str
+    rekeyed: str
     scores: str | None = None
 
 
-class Lane:
-    """Scores the records of one partition, in order.
+class Lane(Protocol):
+    """What the loop asks of a lane.
+
+    Attributes:
+        partition: which one.
+        next_offset: of the record to read next.
+        newest_ms: Kafka's time stamp of the newest record scored, epoch ms; 0 before the first.
+        engines: those it scores with.
+        waiting, forced: see `Merge`.
+    """
+
+    partition: Partition
+    next_offset: int
+    newest_ms: int
+
+    @property
+    def engines(self) -> tuple[Engine, ...]: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def forced(self) -> int: ...
+
+    def process(
+        self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
+    ) -> None:
+        """Decodes and scores a batch; appends what must be written to `outputs`."""
+
+    def promise(self, sources: int, is_idle: bool, steady_s: float) -> list[Output]:
+        """What other partitions are told of this one, once a commit: events, and how far it is.
+
+        Args:
+            sources: partitions of the platform's topic.
+            is_idle: whether the log's end was reached some time ago.
+            steady_s: now.
+        """
+
+    def save_all(self) -> Iterator[bytes]: ...
+    def save_changes(self) -> Iterator[bytes]: ...
+    def load(self, chunk: bytes) -> None: ...
+
+
+class TipsLane:
+    """Scores the records of one partition of the platform's topic, in order. See `Lane`.
 
     Args:
         partition: which one.
         decoder: bytes to events; may be shared, it keeps no state.
         engine: the partition's own.
+        rekeyers: one for each view that lives on the internal topic.
         topics: where outputs go.
         policy: name@hash of the pack in force, for dead letters.
-
-    Attributes:
-        next_offset: of the record to read next; None before the first.
-        last_event_ms: event time of the newest event scored; 0 before the first.
     """
 
     def __init__(
-        self, partition: Partition, decoder: Decoder, engine: Engine, topics: OutputTopics,
-        policy: str,
+        self, partition: Partition, decoder: Decoder, engine: Engine, rekeyers: Sequence[Rekeyer],
+        topics: OutputTopics, policy: str,
     ) -> None:  # fmt: skip
         self.partition = partition
-        self.engine = engine
-        self.next_offset: int | None = None
-        self._decoder = decoder
+        self.next_offset = 0
+        self.newest_ms = 0
+        self._engine = engine
+        self._decode = decoder.decode
+        self._rekeyers = rekeyers
         self._topics = topics
         self._policy = policy
 
-    @property
-    def last_event_ms(self) -> int:
-        return self.engine.watermark_ms
-
     def process(
         self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
-    ) -> tuple[float, float]:
-        """Decodes and scores a batch; appends what must be written to `outputs`.
-
-        Returns:
-            Seconds spent decoding, and scoring.
-        """
+    ) -> None:
         started_s = clock.steady_s()
-        decode = self._decoder.decode
+        decode = self._decode
         decoded = [decode(record.value, record.timestamp) for record in records]
         decoded_s = clock.steady_s()
-        score = self.engine.process
         for record, event in zip(records, decoded, strict=True):
             if isinstance(event, Event):
-                decision = score(event)
+                try:
+                    decision = self._engine.process(event)
+                except Exception as error:  # one event's bug must not stop the rest
+                    self._refuse(record, internal_error(error), tally, outputs)
+                    continue
                 if isinstance(decision, Decision):
+                    for rekeyer in self._rekeyers:
+                        rekeyer.add(event, record.offset)
                     self._count(decision, tally, outputs)
                 else:
                     tally.duplicates += 1
             elif isinstance(event, Skipped):
                 tally.skipped[event.reason] += 1
             else:
-                tally.dead_letters[event.reason] += 1
-                outputs.append(self._dead_letter(record, event))
-        if records:
-            self.next_offset = records[-1].offset + 1
-        return decoded_s - started_s, clock.steady_s() - decoded_s
+                self._refuse(record, event, tally, outputs)
+        self.next_offset = records[-1].offset + 1
+        self.newest_ms = records[-1].timestamp
+        tally.decode_s += decoded_s - started_s
+        tally.score_s += clock.steady_s() - decoded_s
+
+    def promise(self, sources: int, is_idle: bool, steady_s: float) -> list[Output]:
+        outputs: list[Output] = []
+        for rekeyer in self._rekeyers:
+            for target, batch in rekeyer.drain(sources, self.next_offset, steady_s, is_idle):
+                key = rekeyer.view.encode()
+                outputs.append(Output(self._topics.rekeyed, key, batch, [], target))
+        return outputs
+
+    def _refuse(
+        self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
+    ) -> None:
+        tally.dead_letters[refusal.reason] += 1
+        outputs.append(dead_letter(self.partition, record, refusal, self._topics, self._policy))
 
     def _count(self, decision: Decision, tally: Tally, outputs: list[Output]) -> None:
         event = decision.event
@@ -89,13 +151,8 @@ class Lane:
         if event.type == "tip":
             tally.tips += 1
             tally.add_scores(decision.scores)
-        for flag in decision.flags:
-            tally.flags[flag.kind, flag.severity] += 1
-            tally.cases[flag.kind, flag.step] += 1
-            outputs.append(
-                Output(self._topics.flags, flag.subject_id.encode("utf-8", "surrogatepass"),
-                       orjson.dumps(flag.record), [])
-            )  # fmt: skip
+        if decision.flags:
+            write_flags(decision, tally, outputs, self._topics.flags)
         if self._topics.scores is not None:
             key = event.tipper_id or event.streamer_id or ""
             outputs.append(
@@ -103,16 +160,170 @@ class Lane:
                        orjson.dumps(decision.to_record()), [])
             )  # fmt: skip
 
-    def _dead_letter(self, record: Record, refusal: Rejected) -> Output:
-        """The record as it came, with why and where from in the headers."""
-        headers = [
-            *record.headers,
-            ("reason", refusal.reason.encode()),
-            ("detail", refusal.detail.encode("utf-8", "replace")),
-            ("topic", self.partition.topic.encode()),
-            ("partition", str(self.partition.partition).encode()),
-            ("offset", str(record.offset).encode()),
-            ("version", detector.__version__.encode()),
-            ("policy", self._policy.encode()),
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        return (self._engine,)
+
+    waiting = forced = 0  # nothing waits for anything here
+
+    def save_all(self) -> Iterator[bytes]:
+        return self._save(self._engine.save_all())
+
+    def save_changes(self) -> Iterator[bytes]:
+        return self._save(self._engine.save_changes())
+
+    def load(self, chunk: bytes) -> None:
+        if chunk[:1] == _REKEYER:
+            self._rekeyers[chunk[1]].load(chunk[2:])
+        else:
+            self._engine.load(chunk[2:])
+
+    def _save(self, engine: Iterator[bytes]) -> Iterator[bytes]:
+        rekeyers = [
+            b"".join(_marked(_REKEYER, number, [rekeyer.save()]))
+            for number, rekeyer in enumerate(self._rekeyers)
         ]
-        return Output(self._topics.dead_letters, record.key, record.value, headers)
+        return chain(rekeyers, _marked(_ENGINE, 0, engine))
+
+
+class RekeyedLane:
+    """Scores the events that one partition of the internal topic brings. See `Lane`.
+
+    Args:
+        partition: which one.
+        engines: view → an engine with that view; the key of a record says which one it is for.
+        max_waiting: see `Merge`.
+        topics: where outputs go.
+        policy: name@hash of the pack in force, for dead letters.
+    """
+
+    def __init__(
+        self, partition: Partition, engines: Mapping[View, Engine], max_waiting: int,
+        topics: OutputTopics, policy: str,
+    ) -> None:  # fmt: skip
+        self.partition = partition
+        self.next_offset = 0
+        self.newest_ms = 0
+        self._views = {
+            view.encode(): _View(view, engine, Merge(max_waiting))
+            for view, engine in engines.items()
+        }
+        self._topics = topics
+        self._policy = policy
+
+    def process(
+        self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
+    ) -> None:
+        started_s = clock.steady_s()
+        for record in records:
+            try:
+                view = self._views[record.key or b""]
+                view.merge.add(decode(record.value or b"", view.name))
+            except (BatchError, KeyError) as error:
+                self._refuse(record, Rejected("unknown_shape", str(error)), tally, outputs)
+                continue
+            for _, event in view.merge.release():
+                try:
+                    decision = view.engine.process(event)
+                except Exception as error:  # one event's bug must not stop the rest
+                    self._refuse(record, internal_error(error), tally, outputs)
+                    continue
+                if isinstance(decision, Decision) and decision.flags:
+                    write_flags(decision, tally, outputs, self._topics.flags)
+        self.next_offset = records[-1].offset + 1
+        self.newest_ms = records[-1].timestamp
+        tally.score_s += clock.steady_s() - started_s
+
+    def promise(self, sources: int, is_idle: bool, steady_s: float) -> list[Output]:
+        return []
+
+    def _refuse(
+        self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
+    ) -> None:
+        tally.dead_letters[refusal.reason] += 1
+        outputs.append(dead_letter(self.partition, record, refusal, self._topics, self._policy))
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        return tuple(view.engine for view in self._views.values())
+
+    @property
+    def waiting(self) -> int:
+        return sum(view.merge.waiting for view in self._views.values())
+
+    @property
+    def forced(self) -> int:
+        return sum(view.merge.forced for view in self._views.values())
+
+    def save_all(self) -> Iterator[bytes]:
+        return self._save([view.engine.save_all() for view in self._views.values()])
+
+    def save_changes(self) -> Iterator[bytes]:
+        return self._save([view.engine.save_changes() for view in self._views.values()])
+
+    def load(self, chunk: bytes) -> None:
+        view = list(self._views.values())[chunk[1]]
+        if chunk[:1] == _MERGE:
+            view.merge.load(chunk[2:])
+        else:
+            view.engine.load(chunk[2:])
+
+    def _save(self, engines: list[Iterator[bytes]]) -> Iterator[bytes]:
+        merges = [view.merge.save() for view in self._views.values()]
+        return chain.from_iterable(
+            chain(_marked(_MERGE, number, merge), _marked(_ENGINE, number, engine))
+            for number, (merge, engine) in enumerate(zip(merges, engines, strict=True))
+        )
+
+
+class _View(NamedTuple):
+    """One view on the internal topic."""
+
+    name: View
+    engine: Engine
+    merge: Merge
+
+
+_ENGINE, _REKEYER, _MERGE = b"E", b"R", b"M"
+"""What a lane's chunk is of; a byte with its number among those of its sort follows."""
+
+
+def _marked(sort: bytes, number: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    mark = sort + bytes([number])
+    return (mark + chunk for chunk in chunks)
+
+
+def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: str) -> None:
+    """Counts a decision's flags and appends them to what must be written."""
+    for flag in decision.flags:
+        tally.flags[flag.kind, flag.severity] += 1
+        tally.cases[flag.kind, flag.step] += 1
+        outputs.append(
+            Output(topic, flag.subject_id.encode("utf-8", "surrogatepass"),
+                   orjson.dumps(flag.record), [])
+        )  # fmt: skip
+
+
+def dead_letter(
+    partition: Partition, record: Record, refusal: Rejected, topics: OutputTopics, policy: str
+) -> Output:
+    """The record as it came, with why and where from in the headers."""
+    headers = [
+        *record.headers,
+        ("reason", refusal.reason.encode()),
+        ("detail", refusal.detail.encode("utf-8", "replace")),
+        ("topic", partition.topic.encode()),
+        ("partition", str(partition.partition).encode()),
+        ("offset", str(record.offset).encode()),
+        ("version", detector.__version__.encode()),
+        ("policy", policy.encode()),
+    ]
+    # Kafka's producer takes no record without both key and value.
+    key = b"" if record.key is None and record.value is None else record.key
+    return Output(topics.dead_letters, key, record.value, headers)
+
+
+def internal_error(error: Exception) -> Rejected:
+    """Where the program failed; never the error's own text, which may hold an id."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return Rejected(INTERNAL_ERROR, f"{type(error).__name__} in {at.name}, line {at.lineno}")

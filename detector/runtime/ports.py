@@ -6,9 +6,12 @@ ones in memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from detector.runtime.checkpoint import Manifest
 
 
 class Partition(NamedTuple):
@@ -37,12 +40,13 @@ class Record(Protocol):
 
 
 class Output(NamedTuple):
-    """One record to be written."""
+    """One record to be written; the key picks the partition where `partition` is None."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
+    partition: int | None = None
 
 
 @dataclass(slots=True)
@@ -51,8 +55,8 @@ class Changes:
 
     Attributes:
         assigned: partitions that are ours now.
-        revoked: partitions that were ours; their offsets may still be committed.
-        lost: partitions that were taken from us; nothing may be committed for them.
+        revoked: partitions that were ours.
+        lost: partitions that were taken from us without being asked for.
     """
 
     assigned: set[Partition] = field(default_factory=set)
@@ -67,8 +71,16 @@ class Retry(Exception):
     """It did not work this time; nothing was lost, and the same call may work later."""
 
 
+class Aborted(Exception):
+    """Nothing of the commit came about; state built on it is void, and the next commit may work."""
+
+
 class Stop(Exception):
     """It will not work; the process must end and somebody must look."""
+
+
+Membership = Any
+"""A member's id and generation in its group, by which the broker tells it from a zombie."""
 
 
 class Source(Protocol):
@@ -81,25 +93,56 @@ class Source(Protocol):
             Stop: not allowed, or misconfigured.
         """
 
-    def take_changes(self) -> Changes:
-        """What changed in the assignment since the last call; asked after each poll."""
+    def membership(self) -> Membership | None:
+        """Who we are in the group; None while we are nobody.
 
-    def commit(self, next_offsets: Mapping[Partition, int]) -> None:
-        """Commits the offset of the next record to read, for each partition.
-
-        Raises:
-            Retry: the group is rebalancing or the broker is away.
-            Stop: not allowed.
+        Asked after a poll and before `take_changes`: what is committed under an answer from before
+        a change is then refused by the broker, never taken for the new owner's.
         """
 
-    def pause(self) -> None:
-        """Polls keep the membership alive from here on but return no records."""
+    def is_settled(self) -> bool:
+        """Whether no rebalance is under way that we know of."""
 
-    def resume(self) -> None:
-        """Undoes `pause`."""
+    def take_changes(self) -> Changes:
+        """What changed in the assignment since the last call."""
+
+    def assignment(self) -> set[Partition]:
+        """The partitions that are ours."""
+
+    def committed(self, partition: Partition) -> int | None:
+        """The offset the group has committed; None if it never has.
+
+        Raises:
+            Retry: the broker is away, or a transaction of the last owner is still open.
+        """
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """The next poll reads an assigned partition from here.
+
+        Raises:
+            Retry: it is no longer assigned.
+        """
 
     def position(self, partition: Partition) -> int:
-        """The offset of the next record to be read from an assigned partition."""
+        """The offset of the next record to be read from an assigned partition.
+
+        Raises:
+            Retry: the broker is away.
+        """
+
+    def origin(self, partition: Partition) -> int:
+        """Where a group begins that has committed nothing: the log's start or end, as configured.
+
+        Raises:
+            Retry: the broker is away.
+        """
+
+    def start(self, partition: Partition) -> int:
+        """The oldest offset that an assigned partition still has.
+
+        Raises:
+            Retry: the broker is away.
+        """
 
     def ends(self) -> Mapping[Partition, int]:
         """The end offset of each assigned partition.
@@ -108,24 +151,81 @@ class Source(Protocol):
             Retry: the broker is away.
         """
 
+    def is_behind(self) -> bool:
+        """Whether more than a few records wait, as of the broker's last answer; asks nobody."""
+
+    def partition_count(self, topic: str) -> int:
+        """How many partitions a topic has, as far as is known; 0 if that is nothing."""
+
     def close(self, timeout_s: float) -> None:
         """Leaves the group."""
 
 
 class Sink(Protocol):
-    """Where outputs go. Called from the loop's thread only."""
+    """Where outputs go, a commit at a time. Called from the loop's thread only."""
 
-    def send(self, outputs: Sequence[Output]) -> None:
-        """Takes outputs over; they are on their way, not yet there."""
+    def submit(
+        self, outputs: Sequence[Output], saves: Sequence[Output],
+        next_offsets: Mapping[Partition, int], membership: Membership,
+    ) -> None:  # fmt: skip
+        """Begins one commit: outputs, saved state, and the offsets they stand for.
 
-    def flush(self, timeout_s: float) -> bool:
-        """Waits until everything taken over is acknowledged; False if time ran out before.
+        `next_offsets` names every partition that anything submitted belongs to.
+        """
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether the commit has come about; False: not yet, wait again.
 
         Raises:
-            Stop: something can never be written, such as for want of permission.
+            Aborted: it never will, and nothing of it shows (at least once: something may).
+            Stop: not allowed, or the same would fail again.
         """
 
     def close(self, timeout_s: float) -> None:
+        """Gives back what it holds; a commit under way is given up."""
+
+
+class Saved(Protocol):
+    """The saved state of one partition, as found in the store.
+
+    Attributes:
+        manifest: what belongs to it.
+        strays: after `chunks` was read to its end: keys of saves that were left unfinished.
+    """
+
+    @property
+    def manifest(self) -> Manifest: ...
+    @property
+    def strays(self) -> list[bytes]: ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """The chunks of all its saves, in order.
+
+        Raises:
+            Retry: the broker is away.
+            StateError: something is missing or damaged.
+        """
+
+
+class Checkpoints(Protocol):
+    """Where saved state is read from. Called from the loop's thread only."""
+
+    def find(self, partition: Partition) -> Saved | None:
+        """The newest saved state of a partition; None if nothing was ever saved.
+
+        Raises:
+            Retry: the broker is away, or a transaction in the store is still open.
+            StateError: of an unknown format.
+        """
+
+    def end(self, partition: Partition) -> int:
+        """An offset of the store that lies before anything saved from now on.
+
+        Raises:
+            Retry: the broker is away.
+        """
+
+    def close(self) -> None:
         """Gives back what it holds."""
 
 

@@ -20,11 +20,13 @@ class Tally:
             updated a case.
         scores: kind → events by tenth of the score, for scores above 0.
         tips: tips scored: the total behind `scores`.
+        replayed: records that only rebuilt state.
+        decode_s, score_s: time spent.
     """
 
     __slots__ = (
-        "cases", "dead_letters", "duplicates", "events", "flags", "late", "score_sums", "scores",
-        "skipped", "tips",
+        "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late", "replayed",
+        "score_s", "score_sums", "scores", "skipped", "tips",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -32,6 +34,9 @@ class Tally:
         self.duplicates = 0
         self.late = 0
         self.tips = 0
+        self.replayed = 0
+        self.decode_s = 0.0
+        self.score_s = 0.0
         self.skipped: Counter[str] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.flags: Counter[tuple[str, str]] = Counter()

@@ -1,38 +1,57 @@
-"""The loop: poll, score, write, commit.
+"""The loop: poll, score, commit, in that order and nothing in between.
 
-At least once: flags and dead letters are acknowledged before the offsets of the records that led
-to them are committed. While they cannot be written, nothing more is read: the partitions are
-paused, so memory stays bounded, and polls go on, so the group does not give the member up.
-
-A rebalance is acted on between polls, never in the client's callback: the state of a partition
-that is no longer ours is dropped after what it produced has been written.
+A commit never spans a poll. The group is rebalanced inside a poll, so whenever a partition leaves,
+everything that was read from it is either committed or was never begun, and its state can simply
+be dropped. A commit carries flags, dead letters, re-keyed events, saved state and the offsets they
+stand for; with exactly-once delivery it is one transaction. It either comes about, and the loop
+goes on, or it is aborted, and the partitions in it start again from their saved state. While it
+can do neither, because no broker answers, nothing more is read, so memory stays bounded.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from detector.runtime.lane import Lane
-from detector.runtime.ports import Changes, Clock, Output, Partition, Retry, Sink, Source
+from detector.core.state import StateError
+from detector.runtime.breaker import Breaker
+from detector.runtime.owned import Opener, Owned
+from detector.runtime.ports import (
+    Aborted,
+    Changes,
+    Checkpoints,
+    Clock,
+    Membership,
+    Output,
+    Partition,
+    Retry,
+    Sink,
+    Source,
+    Stop,
+)
 from detector.runtime.tally import Tally
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
-FLUSH_S = 1.0
+WAIT_S = 0.5
 CLOSE_S = 8.0
 LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class CommitEvery:
-    """When to commit: whichever comes first."""
+class Pace:
+    """How long the loop waits.
 
-    interval_s: float
-    records: int
+    Attributes:
+        commit_interval_s: between commits while caught up.
+        idle_after_s: at a partition's end until others are told not to wait for it.
+    """
+
+    commit_interval_s: float
+    idle_after_s: float
 
 
 @dataclass(slots=True)
@@ -40,8 +59,9 @@ class Status:
     """How the loop is doing, for `/healthz` and `/readyz`; written by the loop only.
 
     Attributes:
-        state: what it is at: `starting`, `running`, `blocked` (outputs cannot be written),
-            `unreachable` (no broker answers), `stopping`.
+        state: what it is at: `starting`, `running`, `restoring` (state is being loaded or
+            replayed), `blocked` (a commit cannot be made), `unreachable` (no broker answers),
+            `stopping`.
         detail: one sentence about that.
         turned_s: steady time of the last turn.
         partitions: how many are assigned.
@@ -57,158 +77,265 @@ class Status:
 
 
 class Telemetry(Protocol):
-    """Where the loop says what it did; once a batch, never once an event."""
+    """Where the loop says what it did; once a commit, never once an event."""
 
-    def batch(self, tally: Tally, decode_s: float, score_s: float) -> None: ...
+    def batch(self, tally: Tally) -> None: ...
     def stage(self, name: str, seconds: float) -> None: ...
     def committed(self, now_ms: int) -> None: ...
+    def aborted(self) -> None: ...
+    def opened(self, owned: Owned, seconds: float) -> None: ...
     def rebalanced(self, changes: Changes) -> None: ...
-    def state(self, lanes: list[Lane], status: Status) -> None: ...
+    def state(self, owned: Sequence[Owned], status: Status, now_s: float) -> None: ...
 
 
 class Worker:
-    """Runs the lanes of all assigned partitions.
+    """Runs all partitions that are ours.
 
     Args:
         source, sink, clock: the outside world.
-        make_lane: a new lane for a partition.
+        opener: makes a partition ready.
+        checkpoints: where saved state is; None where nothing is saved.
+        tips: the platform's topic.
         telemetry: where to say what was done.
-        commit_every: how often.
+        pace: how long to wait.
+        breaker: stops the process when too many events fail.
         status: kept up to date.
+
+    Attributes:
+        owned: the partitions that are ours and open.
     """
 
     def __init__(
-        self, source: Source, sink: Sink, clock: Clock, make_lane: Callable[[Partition], Lane],
-        telemetry: Telemetry, commit_every: CommitEvery, status: Status,
+        self, source: Source, sink: Sink, clock: Clock, opener: Opener,
+        checkpoints: Checkpoints | None, tips: str, telemetry: Telemetry,
+        pace: Pace, breaker: Breaker, status: Status,
     ) -> None:  # fmt: skip
         self._source = source
         self._sink = sink
         self._clock = clock
-        self._make_lane = make_lane
+        self._opener = opener
+        self._checkpoints = checkpoints
+        self._tips = tips
         self._telemetry = telemetry
-        self._commit_every = commit_every
+        self._pace = pace
+        self._breaker = breaker
         self._status = status
-        self._lanes: dict[Partition, Lane] = {}
-        self._uncommitted: dict[Partition, int] = {}
-        self._uncommitted_records = 0
-        self._committed_s = clock.steady_s()
+        self.owned: dict[Partition, Owned] = {}
+        self._at_end_s: dict[Partition, float] = {}
+        self._idle: set[Partition] = set()
+        self._began_s = 0.0
         self._looked_s = 0.0
-        self._is_blocked = False
         self._stopping = False
 
     def stop(self) -> None:
-        """Asks the loop to end after this batch; safe in a signal handler."""
+        """Asks the loop to end after this commit; safe in a signal handler."""
         self._stopping = True
 
     def run(self) -> bool:
-        """Turns until `stop`; then writes, commits and leaves the group.
+        """Turns until `stop`, then leaves the group.
 
         Returns:
-            Whether everything read was written and committed.
+            Whether everything read was committed.
 
         Raises:
             Stop: what was wrong cannot be waited out.
         """
+        is_whole = True
         try:
             while not self._stopping:
-                self.turn()
-            return self._finish()
+                is_whole = self.turn()
+            if is_whole:
+                self._save_all()
+            self._status.state, self._status.detail = "stopping", "asked to stop"
+            if is_whole:
+                log.info("stopped: everything read is committed")
+            else:
+                log.warning("stopped: the last commit did not come about; it will be done again")
+            return is_whole
         finally:
             self._source.close(CLOSE_S / 2)
             self._sink.close(CLOSE_S / 4)
+            if self._checkpoints is not None:
+                self._checkpoints.close()
 
-    def turn(self) -> None:
-        """One poll and all that follows from it."""
+    def turn(self) -> bool:
+        """One poll and all that follows from it; False if asked to stop before it was committed."""
         clock = self._clock
-        started_s = clock.steady_s()
+        self._began_s = clock.steady_s()
         batches = self._source.poll(POLL_S)
         polled_s = clock.steady_s()
-        changes = self._source.take_changes()
-        if changes:
-            self._follow(changes)
+        # In this order: see `Source.membership`.
+        membership = self._source.membership()
+        self._follow(self._source.take_changes())
+        if membership is None:
+            self._drop(self.owned.keys(), "we are not in the group")
+        tallies: list[Tally] = []
         outputs: list[Output] = []
+        touched: list[Owned] = []
         for partition, records in batches.items():
-            lane = self._lanes.get(partition)
-            if lane is None:  # an assignment the listener has not told of yet
-                lane = self._open(partition)
+            owned = self.owned.get(partition)
+            if owned is None:
+                continue  # not open yet: opening it goes back to where its state ends
+            self._at_end_s.pop(partition, None)
+            self._idle.discard(partition)
             tally = Tally()
-            decode_s, score_s = lane.process(records, tally, outputs, clock)
-            self._uncommitted[partition] = lane.next_offset or 0
-            self._uncommitted_records += len(records)
-            self._telemetry.batch(tally, decode_s, score_s)
-        if batches:
-            self._telemetry.stage("poll", polled_s - started_s)
-        if outputs:
-            self._sink.send(outputs)
-        if self._is_commit_due():
-            self.commit()
+            owned.process(records, tally, outputs, clock)
+            tallies.append(tally)
+            if not owned.is_replaying:
+                touched.append(owned)
+        if tallies:
+            self._telemetry.stage("poll", polled_s - self._began_s)
+            self._breaker.count(tallies)
+        is_settled = self._source.is_settled()
+        is_whole = True
+        if touched or is_settled:  # what can wait for the end of a rebalance does
+            is_whole = self._commit(tallies, outputs, touched, membership)
+        if membership is not None and is_settled:
+            self._open_missing()
         self._look()
+        if is_settled and not self._source.is_behind():
+            self._rest()
+        return is_whole
 
-    def commit(self) -> bool:
-        """Writes what is outstanding, then commits; False if it must be tried again."""
+    def _commit(
+        self, tallies: list[Tally], outputs: list[Output], touched: list[Owned],
+        membership: Membership | None,
+    ) -> bool:  # fmt: skip
+        """Commits one turn's work; False if asked to stop before it came about."""
         clock = self._clock
+        saves: list[Output] = []
+        offsets = {owned.lane.partition: owned.lane.next_offset for owned in touched}
         started_s = clock.steady_s()
-        if not self._sink.flush(FLUSH_S):
-            self._block("outputs are not acknowledged; reading is paused until they are")
-            return False
-        flushed_s = clock.steady_s()
-        self._telemetry.stage("write", flushed_s - started_s)
+        for partition, owned in self.owned.items():
+            if owned.is_replaying:
+                continue
+            own = self._promise(owned)
+            saved = self._save(owned)
+            if own or saved:
+                offsets[partition] = owned.lane.next_offset
+                outputs += own
+                saves += saved
+        if not offsets:
+            self._tell(tallies)
+            return True
+        saved_s = clock.steady_s()
+        if saves:
+            self._telemetry.stage("save", saved_s - started_s)
         try:
-            self._source.commit(self._uncommitted)
-        except Retry as error:
-            self._committed_s = clock.steady_s()  # try again after the interval, not at once
-            log.warning("offsets not committed, trying again: %s", error)
-            return False
-        self._committed_s = clock.steady_s()
-        self._telemetry.stage("commit", self._committed_s - flushed_s)
-        self._telemetry.committed(clock.now_ms())
-        self._uncommitted = {}
-        self._uncommitted_records = 0
+            self._sink.submit(outputs, saves, offsets, membership)
+            while not self._sink.wait(WAIT_S):
+                self._block()
+                if self._stopping:
+                    return False
+        except Aborted as error:
+            log.warning("commit aborted, starting again from the last one: %s", error)
+            self._telemetry.aborted()
+            self._drop(offsets, "its last commit was aborted")
+            return True
         self._unblock()
+        self._telemetry.stage("commit", clock.steady_s() - saved_s)
+        self._telemetry.committed(clock.now_ms())
+        self._tell(tallies)
         return True
 
-    def _is_commit_due(self) -> bool:
-        if not self._uncommitted:
-            return False
-        return (
-            self._is_blocked
-            or self._uncommitted_records >= self._commit_every.records
-            or self._clock.steady_s() - self._committed_s >= self._commit_every.interval_s
-        )
+    def _promise(self, owned: Owned) -> list[Output]:
+        """What a partition of the platform's topic tells the internal one."""
+        lane = owned.lane
+        if lane.partition.topic != self._tips:
+            return []
+        # Ours exists, also while the client does not know how many there are.
+        sources = max(self._source.partition_count(self._tips), lane.partition.partition + 1)
+        return lane.promise(sources, lane.partition in self._idle, self._clock.steady_s())
+
+    def _save(self, owned: Owned) -> list[Output]:
+        checkpointer = owned.checkpointer
+        if checkpointer is None or self._checkpoints is None:
+            return []
+        partition, store = owned.lane.partition, self._checkpoints
+        try:
+            return checkpointer.step(
+                owned.lane.next_offset, self._clock.steady_s(), self._clock.now_ms(),
+                lambda: store.end(partition),
+            )  # fmt: skip
+        except Retry as error:
+            log.warning("%s: state not saved yet: %s", partition, error)
+            return []
+
+    def _save_all(self) -> None:
+        """Saves what is not saved yet, so that the next start has nothing to replay."""
+        membership, until_s = self._source.membership(), self._clock.steady_s() + CLOSE_S / 2
+        while membership is not None and self._clock.steady_s() < until_s:
+            saves: list[Output] = []
+            offsets: dict[Partition, int] = {}
+            for partition, owned in self.owned.items():
+                if owned.checkpointer is not None and not owned.is_replaying:
+                    owned.checkpointer.hurry()
+                    if saved := self._save(owned):
+                        saves += saved
+                        offsets[partition] = owned.lane.next_offset
+            if not offsets:
+                return
+            try:
+                self._sink.submit([], saves, offsets, membership)
+                while not self._sink.wait(WAIT_S):
+                    if self._clock.steady_s() >= until_s:
+                        return
+            except Aborted:
+                return
+
+    def _tell(self, tallies: list[Tally]) -> None:
+        for tally in tallies:
+            self._telemetry.batch(tally)
 
     def _follow(self, changes: Changes) -> None:
-        """Acts on a rebalance: writes what leaving partitions produced, drops their state."""
-        self._telemetry.rebalanced(changes)
-        for partition in changes.lost:
-            self._uncommitted.pop(partition, None)
-        if changes.revoked & self._uncommitted.keys():
-            self.commit()
-        for partition in changes.lost | changes.revoked:
-            self._uncommitted.pop(partition, None)
-            if self._lanes.pop(partition, None) is not None:
-                log.info("%s is no longer ours: its state is dropped", partition)
-        for partition in sorted(changes.assigned):
-            if partition not in self._lanes:
-                self._open(partition)
-        if self._is_blocked:
-            self._source.pause()  # partitions that have just come are not paused yet
+        """Acts on a rebalance. Nothing is under way, so there is nothing to write."""
+        if changes:
+            self._telemetry.rebalanced(changes)
+            self._drop(changes.revoked | changes.lost, "it is no longer ours")
 
-    def _open(self, partition: Partition) -> Lane:
-        lane = self._lanes[partition] = self._make_lane(partition)
-        log.warning("%s is ours: cold start, what is usual has to be learned anew", partition)
-        return lane
+    def _drop(self, partitions: object, why: str) -> None:
+        for partition in list(partitions):  # type: ignore[call-overload]
+            self._at_end_s.pop(partition, None)
+            self._idle.discard(partition)
+            if self.owned.pop(partition, None) is not None:
+                log.info("%s: its state is dropped: %s", partition, why)
 
-    def _block(self, why: str) -> None:
-        if not self._is_blocked:
-            self._is_blocked = True
-            log.warning("blocked: %s", why)
-        self._source.pause()
+    def _open_missing(self) -> None:
+        """Opens what is ours and not open: newly assigned, or dropped after an aborted commit."""
+        for partition in sorted(self._source.assignment() - self.owned.keys()):
+            if self._stopping:
+                return
+            self._status.state, self._status.detail = "restoring", f"loading {partition}"
+            started_s = self._status.turned_s = self._clock.steady_s()
+            try:
+                owned = self._opener.open(partition)
+            except Retry as error:
+                log.warning("%s cannot be opened yet, trying again: %s", partition, error)
+                return
+            except StateError as error:
+                raise Stop(f"{partition}: {error}") from error
+            self.owned[partition] = owned
+            self._telemetry.opened(owned, self._clock.steady_s() - started_s)
+
+    def _block(self) -> None:
+        status = self._status
+        if status.state != "blocked":
+            log.warning("blocked: a commit is not acknowledged; nothing is read until it is")
+        status.state, status.detail = "blocked", "a commit is not acknowledged"
+        status.lag_records = status.lag_s = None
+        status.turned_s = self._clock.steady_s()
 
     def _unblock(self) -> None:
-        if self._is_blocked:
-            self._is_blocked = False
-            log.info("outputs are acknowledged again; reading goes on")
-            self._source.resume()
+        if self._status.state == "blocked":
+            log.info("commits are acknowledged again; reading goes on")
+            self._status.state, self._status.detail = "running", ""
+
+    def _rest(self) -> None:
+        """Waits out the commit interval: commits cost more than the few records they would hold."""
+        until_s = self._began_s + self._pace.commit_interval_s
+        rest_s = until_s - self._clock.steady_s()
+        if rest_s > 0 and not self._stopping:
+            self._clock.sleep(rest_s)
 
     def _look(self) -> None:
         """Every few seconds: how far behind, and is anybody there."""
@@ -217,9 +344,9 @@ class Worker:
         status.turned_s = now_s
         if now_s - self._looked_s < LOOK_EVERY_S:
             return
-        status.partitions = len(self._lanes)
+        status.partitions = len(self.owned)
         try:
-            self._measure_lag(status)
+            self._measure_lag(status, now_s)
         except Retry as error:
             status.lag_records = status.lag_s = None
             if status.state != "unreachable":
@@ -228,40 +355,32 @@ class Worker:
         else:
             if status.state == "unreachable":
                 log.info("a broker answers again")
-            status.state = "blocked" if self._is_blocked else "running"
-            status.detail = "outputs are not acknowledged" if self._is_blocked else ""
-        self._telemetry.state(list(self._lanes.values()), status)
+            replaying = sum(owned.is_replaying for owned in self.owned.values())
+            is_waiting = bool(self._source.assignment() - self.owned.keys())
+            if replaying or is_waiting:
+                status.state, status.detail = "restoring", f"{replaying} partitions replay"
+            else:
+                status.state, status.detail = "running", ""
+        self._telemetry.state(list(self.owned.values()), status, now_s)
         self._looked_s = self._clock.steady_s()
 
-    def _measure_lag(self, status: Status) -> None:
+    def _measure_lag(self, status: Status, now_s: float) -> None:
         ends = self._source.ends()
         lag_records = 0
-        lag_s: float | None = 0.0
+        ages_s: list[float] = []
         now_ms = self._clock.now_ms()
-        for partition, lane in self._lanes.items():
+        for partition, owned in self.owned.items():
             position = self._source.position(partition)
             behind = max(0, ends.get(partition, position) - position)
             lag_records += behind
-            if behind and not lane.last_event_ms:
-                lag_s = None  # nothing was scored yet: how old what waits is, nobody knows
-            elif behind and lag_s is not None:
-                lag_s = max(lag_s, (now_ms - lane.last_event_ms) / 1000)
+            newest_ms = owned.lane.newest_ms
+            if behind and newest_ms:
+                ages_s.append(max(0.0, (now_ms - newest_ms) / 1000))
+            if behind:
+                self._at_end_s.pop(partition, None)
+                self._idle.discard(partition)
+            elif now_s - self._at_end_s.setdefault(partition, now_s) >= self._pace.idle_after_s:
+                self._idle.add(partition)
         status.lag_records = lag_records
-        status.lag_s = lag_s
-
-    def _finish(self) -> bool:
-        """Writes and commits what is left, within a bounded time."""
-        self._status.state, self._status.detail = "stopping", "asked to stop"
-        deadline_s = self._clock.steady_s() + CLOSE_S / 2
-        while self._uncommitted:
-            if self.commit():
-                break
-            if self._clock.steady_s() >= deadline_s:
-                log.warning(
-                    "stopped with %d records not committed: they will be read again",
-                    self._uncommitted_records,
-                )
-                return False
-            self._clock.sleep(0.1)
-        log.info("stopped: everything read is written and committed")
-        return True
+        # Of a partition that nothing was read from yet nobody knows how old what waits is.
+        status.lag_s = max(ages_s) if ages_s else None if lag_records else 0.0

@@ -8,6 +8,8 @@ from pathlib import Path
 import detector
 from detector.assembly import Assembly
 from detector.edges.metrics import METRICS, Metrics
+from detector.runtime.checkpoint import Checkpointer, Manifest, Save, SaveEvery
+from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes, Partition
 from detector.runtime.tally import Tally
 from detector.runtime.worker import Status
@@ -26,12 +28,21 @@ def exposition() -> str:
     tally.flags["minor", "high"] = 1
     tally.cases["minor", "opened"] = 1
     tally.add_scores({"minor": 1.0, "outsized": 0.25})
-    metrics.batch(tally, 0.002, 0.003)
+    tally.decode_s, tally.score_s, tally.replayed = 0.002, 0.003, 6
+    metrics.batch(tally)
     metrics.stage("poll", 0.001)
     metrics.committed(1_772_380_802_000)
     metrics.rebalanced(Changes(assigned={Partition("tips", 0)}))
-    lane = Assembly.load(None).make_lane(Partition("tips", 0))
-    metrics.state([lane], Status("running", "", 1.0, 1, 7, 2.5))
+    metrics.aborted()
+    lane = Assembly.load(None).make_lane(Partition("tips", 0), 1)
+    save = Save("0.0", 1, 2_000, "digest")
+    manifest = Manifest(100, 1_772_380_800_000, "1", 0, (save,))
+    checkpointer = Checkpointer(
+        lane.partition, lane, "checkpoints", SaveEvery(30, 1000), 0, manifest, [], 10.0
+    )
+    owned = Owned(lane, checkpointer, 0, is_cold=True)
+    metrics.opened(owned, 0.2)
+    metrics.state([owned], Status("running", "", 1.0, 1, 7, 2.5), 14.0)
     return metrics.exposition("running", True).decode()
 
 

@@ -1,0 +1,143 @@
+"""The checkpoint topic behind `ports.Checkpoints`: finds a partition's saved state and reads it.
+
+The newest manifest lies near the end of the topic's partition, so it is looked for from there
+backwards; the chunks are then read forward from the offset that the manifest names, one after the
+other, so that a large state is never held twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka import errors as kafka_errors
+
+from detector.edges.kafka import ANSWER_MS, REFUSED, client_options
+from detector.runtime.checkpoint import Manifest, chunk_names, manifest_key
+from detector.runtime.ports import Partition, Retry, Stop
+from detector.settings import KafkaSettings
+
+_FIRST_LOOK = 500
+_PATIENCE_POLLS = 30
+
+
+class KafkaCheckpoints:
+    """Reads the checkpoint topic; a member of no group. See `ports.Checkpoints`.
+
+    Raises:
+        KafkaError: no broker answers, or one refuses.
+    """
+
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._topic = topic
+        self._consumer = self._connect(settings, "read_committed")
+        # To `read_committed` a log ends before the first open transaction. What others have saved
+        # behind that counts too, so the end asked for is the log's own, and reading waits for it.
+        self._ends = self._connect(settings, "read_uncommitted")
+
+    def _connect(self, settings: KafkaSettings, isolation_level: str) -> KafkaConsumer:
+        return KafkaConsumer(
+            **client_options(settings),
+            enable_auto_commit=False,
+            isolation_level=isolation_level,
+            auto_offset_reset="earliest",
+            max_poll_records=500,
+            fetch_max_bytes=16 * 1024 * 1024,
+            max_partition_fetch_bytes=16 * 1024 * 1024,
+            fetch_max_wait_ms=50,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+    def find(self, partition: Partition) -> KafkaSaved | None:
+        at = TopicPartition(self._topic, partition.partition)
+        start, end = self._bounds(at)
+        key = manifest_key(partition)
+        until, span = end, _FIRST_LOOK
+        while until > start:
+            since = max(start, until - span)
+            found = None
+            for record in self._read(at, since, until):
+                if record.key == key and record.value is not None:
+                    found = record.value
+            if found is not None:
+                return KafkaSaved(self, at, partition, Manifest.parse(found), end)
+            until, span = since, span * 4
+        return None
+
+    def end(self, partition: Partition) -> int:
+        return self._bounds(TopicPartition(self._topic, partition.partition))[1]
+
+    def close(self) -> None:
+        for consumer in (self._consumer, self._ends):
+            consumer.close(autocommit=False, timeout_ms=1000)
+
+    def _bounds(self, at: TopicPartition) -> tuple[int, int]:
+        try:
+            start = self._ends.beginning_offsets([at], timeout_ms=ANSWER_MS)[at]
+            end = self._ends.end_offsets([at], timeout_ms=ANSWER_MS)[at]
+        except REFUSED as error:
+            raise Stop(f"{self._topic}: reading is refused: {error}") from error
+        except (kafka_errors.KafkaError, KeyError) as error:
+            raise Retry(f"{self._topic}: {error}") from error
+        return int(start), int(end)
+
+    def _read(self, at: TopicPartition, since: int, until: int) -> Iterator[Any]:
+        """The records between two offsets."""
+        consumer = self._consumer
+        consumer.assign([at])
+        consumer.seek(at, since)
+        silent = 0
+        while True:
+            try:
+                if (consumer.position(at, timeout_ms=ANSWER_MS) or since) >= until:
+                    return
+                batches = consumer.poll(timeout_ms=200)
+            except REFUSED as error:
+                raise Stop(f"{self._topic}: reading is refused: {error}") from error
+            except kafka_errors.KafkaError as error:
+                raise Retry(f"{self._topic}: {error}") from error
+            silent = 0 if batches else silent + 1
+            if silent > _PATIENCE_POLLS:
+                raise Retry(f"{self._topic}[{at.partition}]: nothing comes: is a transaction open?")
+            for record in batches.get(at, ()):
+                if record.offset >= until:
+                    return
+                yield record
+
+
+class KafkaSaved:
+    """One partition's saved state in the topic. See `ports.Saved`.
+
+    Attributes:
+        manifest: what belongs to it.
+        strays: after `chunks` was read to its end: keys of unfinished saves.
+    """
+
+    def __init__(
+        self, store: KafkaCheckpoints, at: TopicPartition, partition: Partition,
+        manifest: Manifest, end: int,
+    ) -> None:  # fmt: skip
+        self.manifest = manifest
+        self.strays: list[bytes] = []
+        self._store = store
+        self._at = at
+        self._partition = partition
+        self._end = end
+
+    def chunks(self) -> Iterator[bytes]:
+        wanted = iter(chunk_names(self.manifest, self._partition))
+        prefix = manifest_key(self._partition).removesuffix(b"manifest")
+        next_key = next(wanted, None)
+        strays: dict[bytes, None] = {}
+        for record in self._store._read(self._at, self.manifest.since, self._end):
+            if record.key == next_key and record.value is not None:
+                yield record.value
+                next_key = next(wanted, None)
+            elif record.key is not None and record.key.startswith(prefix):
+                if record.value is None:
+                    strays.pop(record.key, None)
+                elif not record.key.endswith(b"/manifest"):
+                    strays[record.key] = None
+        self.strays = list(strays)

@@ -1,0 +1,155 @@
+"""A partition that is ours: its lane, its saved state, and the silent replay between the two."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from detector.runtime.checkpoint import Checkpointer, SaveEvery, chunk_names, load
+from detector.runtime.lane import Lane
+from detector.runtime.ports import Checkpoints, Clock, Output, Partition, Record, Source
+from detector.runtime.tally import Tally
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition, ready to be read.
+
+    Attributes:
+        lane: scores its records.
+        checkpointer: saves the lane's state; None where nothing is saved.
+        silent_until: records before this offset only rebuild state: what came of them was
+            committed before.
+        is_cold: it began with an empty state although the group had read from it before.
+    """
+
+    lane: Lane
+    checkpointer: Checkpointer | None
+    silent_until: int
+    is_cold: bool = False
+
+    def process(
+        self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
+    ) -> None:
+        """Scores a batch; the part before `silent_until` in silence."""
+        silent = 0
+        if records[0].offset < self.silent_until:
+            silent = bisect_left(records, self.silent_until, key=lambda record: record.offset)
+            self.lane.process(records[:silent], Tally(), [], clock)
+            self.lane.promise(1, False, clock.steady_s())  # what it would have passed on
+            tally.replayed += silent
+        if silent < len(records):
+            self.lane.process(records[silent:] if silent else records, tally, outputs, clock)
+        if self.checkpointer is not None:
+            self.checkpointer.count(len(records))
+
+    @property
+    def is_replaying(self) -> bool:
+        return self.lane.next_offset < self.silent_until
+
+
+class Opener:
+    """Makes a partition ready: loads what was saved of it and goes to where that ends.
+
+    Args:
+        source: is sent to the right offset.
+        checkpoints: where saved state is; None where nothing is saved.
+        make_lane: a fresh lane.
+        topic: the store's, for what will be saved.
+        every: how often it will be.
+        clock: for log lines and the first save.
+    """
+
+    def __init__(
+        self, source: Source, checkpoints: Checkpoints | None,
+        make_lane: Callable[[Partition], Lane], topic: str, every: SaveEvery, clock: Clock,
+    ) -> None:  # fmt: skip
+        self._source = source
+        self._checkpoints = checkpoints
+        self._make_lane = make_lane
+        self._topic = topic
+        self._every = every
+        self._clock = clock
+
+    def open(self, partition: Partition) -> Owned:
+        """The partition with its state.
+
+        Raises:
+            Retry: the broker is away, or the last owner's transaction is still open.
+            StateError: the saved state cannot be used.
+            Stop: not allowed.
+        """
+        committed = self._source.committed(partition)
+        store = self._checkpoints
+        saved = None if store is None else store.find(partition)
+        lane = self._make_lane(partition)
+        if store is None or saved is None:
+            return self._begin_cold(lane, committed, [], "nothing was ever saved")
+        manifest = saved.manifest
+        if committed is not None and manifest.next_offset > committed:
+            why = (
+                f"the saved state stands for offset {manifest.next_offset}, ahead of the group's "
+                f"{committed}: the group was set back"
+            )
+            return self._begin_cold(lane, committed, chunk_names(manifest, partition), why)
+        started_s = self._clock.steady_s()
+        load(lane, saved)
+        lane.next_offset = manifest.next_offset
+        silent_until = manifest.next_offset if committed is None else committed
+        self._go_to(lane, silent_until)
+        log.info(
+            "%s is ours: state of offset %d loaded in %.1f s, %d records to replay",
+            partition, manifest.next_offset, self._clock.steady_s() - started_s,
+            max(0, silent_until - lane.next_offset),
+        )  # fmt: skip
+        checkpointer = Checkpointer(
+            partition, lane, self._topic, self._every, store.end(partition), manifest,
+            saved.strays, self._clock.steady_s(),
+        )  # fmt: skip
+        return Owned(lane, checkpointer, silent_until)
+
+    def _begin_cold(
+        self, lane: Lane, committed: int | None, garbage: list[bytes], why: str
+    ) -> Owned:
+        """An empty state, saved at once: who takes over later begins where this one does."""
+        partition = lane.partition
+        lane.next_offset = self._source.origin(partition) if committed is None else committed
+        self._go_to(lane, lane.next_offset)
+        is_cold = committed is not None and lane.next_offset > 0
+        if is_cold:
+            log.warning("%s is ours: cold start, what is usual has to be learned anew: %s",
+                        partition, why)  # fmt: skip
+        else:
+            log.info("%s is ours: a fresh start at offset %d", partition, lane.next_offset)
+        checkpointer = None
+        if self._checkpoints is not None:
+            end = self._checkpoints.end(partition)
+            checkpointer = Checkpointer(
+                partition, lane, self._topic, self._every, end, None, garbage,
+                self._clock.steady_s(),
+            )  # fmt: skip
+            checkpointer.begin(lane.next_offset, self._clock.steady_s(), lambda: end)
+        return Owned(lane, checkpointer, lane.next_offset, is_cold)
+
+    def _go_to(self, lane: Lane, silent_until: int) -> None:
+        """Reads on from where the lane's state ends, or from the oldest record there still is."""
+        partition = lane.partition
+        start = self._source.start(partition)
+        unreplayed = min(start, silent_until) - lane.next_offset
+        unread = start - max(lane.next_offset, silent_until)
+        if unreplayed > 0:
+            log.warning(
+                "%s: %d records were deleted before they were replayed: what they taught is "
+                "forgotten; save more often than the topic's retention", partition, unreplayed,
+            )  # fmt: skip
+        if unread > 0:
+            log.error(
+                "%s: %d records were deleted before they were read: the topic's retention is "
+                "shorter than the lag", partition, unread,
+            )  # fmt: skip
+        lane.next_offset = max(lane.next_offset, start)
+        self._source.seek(partition, lane.next_offset)
