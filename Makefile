@@ -6,16 +6,19 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench clean needs
+.PHONY: help demo test test-faults check bench clean needs
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.demo ## a broker, simulated tips, the detector and its metrics, all on this machine (SECONDS=20: end by itself)
 	@exec $(BIN)/tip-detector demo $(if $(SECONDS),--seconds '$(SECONDS)') $(ARGS)
 
 test: .venv/.dev needs ## all tests, those on a real Apache Kafka too (fetches it, and Java, once)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-faults: .venv/.dev needs ## kill, freeze and cut off everything over and over, and compare what comes out (half an hour)
+	@exec $(BIN)/python -m tests.faults $(ARGS)
 
 check: .venv/.dev ## lint, formatting and types
 	$(BIN)/ruff check .

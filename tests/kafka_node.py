@@ -227,6 +227,16 @@ class KafkaNode:
             consumer.close()
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
+    def end(self, topic: str, isolation: str = "read_committed") -> int:
+        """The sum of a topic's end offsets, as far as readers of this isolation get."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap, isolation_level=isolation, enable_auto_commit=False
+        )
+        try:
+            return sum(consumer.end_offsets(_partitions(consumer, topic)).values())
+        finally:
+            consumer.close()
+
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The next offset that a consumer group has committed, by partition; {} if it has none."""
         deadline = time.monotonic() + CLIENT_LIMIT_S

@@ -6,7 +6,9 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 from hypothesis import given, settings
@@ -18,10 +20,19 @@ from detector.runtime.lane import Lane
 from detector.runtime.ports import Output, Partition
 from detector.runtime.tally import Tally
 from detector.service import WallClock
-from tests.runtime.test_worker import FakeRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSEMBLY = Assembly.load(None)
+
+
+class Read(NamedTuple):
+    """A record as it was read."""
+
+    offset: int
+    value: bytes | None
+    timestamp: int = 1_800_000_000_000
+    key: bytes | None = b"k"
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def run(
@@ -86,10 +97,10 @@ SEEDS = lines_of(2000)
 @given(st.randoms(use_true_random=True))
 def test_every_mutated_record_is_accounted_for(rng: random.Random) -> None:
     """A hundred examples of a thousand records each."""
-    lane: Lane = ASSEMBLY.make_lane(Partition("tips", 0))
+    lane: Lane = ASSEMBLY.make_lane(Partition("tips", 0), 1)
     tally, clock = Tally(), WallClock()
     outputs: list[Output] = []
-    records = [FakeRecord(offset, mutate(rng, SEEDS)) for offset in range(1000)]
+    records = [Read(offset, mutate(rng, SEEDS)) for offset in range(1000)]
     lane.process(records, tally, outputs, clock)
     assert tally.records == 1000
     assert lane.next_offset == 1000

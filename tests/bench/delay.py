@@ -28,7 +28,7 @@ def delays_s(
     def read() -> None:
         consumer = KafkaConsumer(
             f"{prefix}-flags", bootstrap_servers=node.bootstrap, auto_offset_reset="earliest",
-            fetch_max_wait_ms=10, enable_auto_commit=False,
+            fetch_max_wait_ms=10, enable_auto_commit=False, isolation_level="read_committed",
         )  # fmt: skip
         while not over.is_set():
             for records in consumer.poll(timeout_ms=20).values():
