@@ -85,11 +85,14 @@ BREAKING = Setup(
     settings={"BREAKER__MAX_SHARE": "0.1", "BREAKER__RECORDS": "200"},
 )  # fmt: skip
 ROOMY, TIGHT = Setup(), Setup(dead_letter_bytes=300_000)
+KEYED_BY_NEITHER = Setup(instances=2, settings={"TOPICS__TIPS_KEY": "other"})
 AT_LEAST_ONCE = Setup(settings={"DELIVERY": "at_least_once"})
 
 SCENARIOS: Sequence[Scenario] = (
     Scenario("kill -9", faults.kill, (60, 3), ONE),
     Scenario("kill -9 of one of two", faults.kill, (40, 2), TWO),
+    Scenario("shared by four", faults.nothing, (2, 1), Setup(instances=4), ONE),
+    Scenario("kill -9, keyed by neither", faults.kill, (10, 1), KEYED_BY_NEITHER),
     Scenario("zombie", faults.zombie, (10, 1), TWO),
     Scenario("broker kill -9", faults.broker_kill, (6, 1), ONE),
     Scenario("broker frozen", faults.broker_freeze, (12, 1), TWO),
