@@ -189,7 +189,7 @@ def test_a_node_that_cannot_start_says_why_in_its_own_words(tmp_path: Path) -> N
         KafkaNode(tmp_path).start()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT], ids=["SIGINT"])
 def test_no_node_outlives_an_interrupted_test_run(tmp_path: Path, number: signal.Signals) -> None:
     pid_file = tmp_path / "pid"
     test = tmp_path / "test_endless.py"

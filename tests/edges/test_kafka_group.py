@@ -116,6 +116,7 @@ def test_a_commit_under_the_membership_before_a_rebalance_is_aborted(contract: C
         finish(sink)
     assert contract.values(contract.flags) == []
     assert contract.node.committed(contract.group, contract.tips) == {}
+    settle(one, two)
     sink.submit([contract.flag(b"2")], [], {Partition(contract.tips, 0): 3}, one.membership)
     finish(sink)
     assert contract.values(contract.flags) == [b"2"]

@@ -144,7 +144,7 @@ def overload(run: Run, times: int) -> None:
 
     Memory is judged flat when, from the moment a third of the backlog is done, it grows by no more
     than a quarter and 16 MB to the end: state grows with tippers, which repeat; a backlog held in
-    memory would show at once.
+    memory would show at once. The state itself is kept small, so that it is full early.
     """
     instance = run.fleet.instances[0]
     first, *rest = run.stream.chunks(20)

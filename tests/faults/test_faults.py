@@ -28,7 +28,7 @@ BOUNDED = [each for each in SCENARIOS if each.times[1]]
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     folder = tmp_path_factory.mktemp("faults")
     with Cluster(folder / "node") as cluster:
-        yield Suite(cluster, folder, events=4000)
+        yield Suite(cluster, folder, events=3000)
     gc.collect()  # those sockets, while they are still ignored
 
 
