@@ -116,8 +116,13 @@ def chunk_names(manifest: Manifest, partition: Partition) -> list[bytes]:
     ]
 
 
-def load(stateful: Stateful, saved: Saved) -> None:
+def load(stateful: Stateful, saved: Saved, on_chunk: Callable[[], None] = lambda: None) -> None:
     """Fills a fresh engine or lane from its saved state.
+
+    Args:
+        stateful: a fresh one.
+        saved: its saved state.
+        on_chunk: called before each chunk; what it raises ends the loading.
 
     Raises:
         Retry: the broker is away; what was filled so far is to be thrown away.
@@ -127,6 +132,7 @@ def load(stateful: Stateful, saved: Saved) -> None:
     for save in saved.manifest.saves:
         digest = blake2b(digest_size=16)
         for _ in range(save.chunks):
+            on_chunk()
             chunk = next(chunks, None)
             if chunk is None:
                 raise StateError(f"checkpoint: save {save.name}: chunks are missing")

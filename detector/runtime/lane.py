@@ -10,7 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import orjson
 
@@ -18,11 +18,13 @@ import detector
 from detector.core.decode import Decoder, Skipped
 from detector.core.engine import Decision, Engine
 from detector.core.event import Event, Rejected
+from detector.core.state import StateError
 from detector.runtime.merge import Merge
 from detector.runtime.ports import Clock, Output, Partition, Record
 from detector.runtime.rekey import BatchError, Rekeyer, View, decode
 from detector.runtime.tally import Tally
 
+T = TypeVar("T")
 INTERNAL_ERROR = "internal_error"
 
 
@@ -73,7 +75,12 @@ class Lane(Protocol):
 
     def save_all(self) -> Iterator[bytes]: ...
     def save_changes(self) -> Iterator[bytes]: ...
-    def load(self, chunk: bytes) -> None: ...
+    def load(self, chunk: bytes) -> None:
+        """Takes over the next chunk of a saved state.
+
+        Raises:
+            StateError: it is of a lane that was configured otherwise, or damaged.
+        """
 
 
 class TipsLane:
@@ -174,7 +181,7 @@ class TipsLane:
 
     def load(self, chunk: bytes) -> None:
         if chunk[:1] == _REKEYER:
-            self._rekeyers[chunk[1]].load(chunk[2:])
+            _load(_nth(self._rekeyers, chunk), chunk)
         else:
             self._engine.load(chunk[2:])
 
@@ -262,9 +269,9 @@ class RekeyedLane:
         return self._save([view.engine.save_changes() for view in self._views.values()])
 
     def load(self, chunk: bytes) -> None:
-        view = list(self._views.values())[chunk[1]]
+        view = _nth(list(self._views.values()), chunk)
         if chunk[:1] == _MERGE:
-            view.merge.load(chunk[2:])
+            _load(view.merge, chunk)
         else:
             view.engine.load(chunk[2:])
 
@@ -286,6 +293,23 @@ class _View(NamedTuple):
 
 _ENGINE, _REKEYER, _MERGE = b"E", b"R", b"M"
 """What a lane's chunk is of; a byte with its number among those of its sort follows."""
+
+
+def _nth(parts: Sequence[T], chunk: bytes) -> T:
+    """The part that a chunk is of."""
+    if len(chunk) < 2 or chunk[1] >= len(parts):
+        raise StateError(
+            f"checkpoint: it has more than the {len(parts)} re-keyed views of now: was "
+            "topics.tips_key changed? Start with another kafka.group_id"
+        )
+    return parts[chunk[1]]
+
+
+def _load(part: Merge | Rekeyer, chunk: bytes) -> None:
+    try:
+        part.load(chunk[2:])
+    except BatchError as error:
+        raise StateError(f"checkpoint: {error}") from error
 
 
 def _marked(sort: bytes, number: int, chunks: Iterable[bytes]) -> Iterator[bytes]:

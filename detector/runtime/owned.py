@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from detector.core.state import StateError
 from detector.runtime.checkpoint import Checkpointer, SaveEvery, chunk_names, load
 from detector.runtime.lane import Lane
 from detector.runtime.ports import Checkpoints, Clock, Output, Partition, Record, Source
@@ -47,6 +48,14 @@ class Owned:
         if self.checkpointer is not None:
             self.checkpointer.count(len(records))
 
+    def reached(self, position: int) -> None:
+        """Told how far has been read: what is left of a replay may be no records at all.
+
+        The ends of transactions take offsets, and a group can be set to behind one.
+        """
+        if self.lane.next_offset < self.silent_until <= position:
+            self.lane.next_offset = self.silent_until
+
     @property
     def is_replaying(self) -> bool:
         return self.lane.next_offset < self.silent_until
@@ -75,11 +84,16 @@ class Opener:
         self._every = every
         self._clock = clock
 
-    def open(self, partition: Partition) -> Owned:
+    def open(self, partition: Partition, on_progress: Callable[[], None]) -> Owned:
         """The partition with its state.
 
+        Args:
+            partition: one that is assigned.
+            on_progress: called often while a state is loaded, which may take minutes.
+
         Raises:
-            Retry: the broker is away, or the last owner's transaction is still open.
+            Retry: the broker is away, the last owner's transaction is still open, or `on_progress`
+                raised it.
             StateError: the saved state cannot be used.
             Stop: not allowed.
         """
@@ -87,6 +101,7 @@ class Opener:
         store = self._checkpoints
         saved = None if store is None else store.find(partition)
         lane = self._make_lane(partition)
+        self._check_end(partition, max(committed or 0, saved.manifest.next_offset if saved else 0))
         if store is None or saved is None:
             return self._begin_cold(lane, committed, [], "nothing was ever saved")
         manifest = saved.manifest
@@ -97,7 +112,7 @@ class Opener:
             )
             return self._begin_cold(lane, committed, chunk_names(manifest, partition), why)
         started_s = self._clock.steady_s()
-        load(lane, saved)
+        load(lane, saved, on_progress)
         lane.next_offset = manifest.next_offset
         silent_until = manifest.next_offset if committed is None else committed
         self._go_to(lane, silent_until)
@@ -134,6 +149,16 @@ class Opener:
             )  # fmt: skip
             checkpointer.begin(lane.next_offset, self._clock.steady_s(), lambda: end)
         return Owned(lane, checkpointer, lane.next_offset, is_cold)
+
+    def _check_end(self, partition: Partition, reached: int) -> None:
+        """Refuses a log that ends before what was read from it: its offsets mean other records."""
+        end = self._source.ends().get(partition, reached)
+        if end < reached:
+            raise StateError(
+                f"its log ends at offset {end}, but {reached} was reached before: was the topic "
+                "deleted and made again? Start with another kafka.group_id, which has internal "
+                "topics of its own"
+            )
 
     def _go_to(self, lane: Lane, silent_until: int) -> None:
         """Reads on from where the lane's state ends, or from the oldest record there still is."""

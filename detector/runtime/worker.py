@@ -39,6 +39,7 @@ POLL_S = 0.1
 WAIT_S = 0.5
 CLOSE_S = 8.0
 LOOK_EVERY_S = 2.0
+OPEN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,21 +302,34 @@ class Worker:
                 log.info("%s: its state is dropped: %s", partition, why)
 
     def _open_missing(self) -> None:
-        """Opens what is ours and not open: newly assigned, or dropped after an aborted commit."""
+        """Opens what is ours and not open: newly assigned, or dropped after an aborted commit.
+
+        The next poll must not wait for all of them: whoever does not poll leaves the group, and
+        would have to load everything again.
+        """
+        until_s = self._clock.steady_s() + OPEN_S
         for partition in sorted(self._source.assignment() - self.owned.keys()):
-            if self._stopping:
+            if self._stopping or self._clock.steady_s() >= until_s:
                 return
             self._status.state, self._status.detail = "restoring", f"loading {partition}"
             started_s = self._status.turned_s = self._clock.steady_s()
             try:
-                owned = self._opener.open(partition)
+                owned = self._opener.open(partition, self._load_on)
             except Retry as error:
+                if self._stopping:
+                    return
                 log.warning("%s cannot be opened yet, trying again: %s", partition, error)
                 return
             except StateError as error:
                 raise Stop(f"{partition}: {error}") from error
             self.owned[partition] = owned
             self._telemetry.opened(owned, self._clock.steady_s() - started_s)
+
+    def _load_on(self) -> None:
+        """Between two chunks of a state that is being loaded: alive, and not asked to stop."""
+        self._status.turned_s = self._clock.steady_s()
+        if self._stopping:
+            raise Retry("asked to stop")
 
     def _block(self) -> None:
         status = self._status
@@ -371,6 +385,7 @@ class Worker:
         now_ms = self._clock.now_ms()
         for partition, owned in self.owned.items():
             position = self._source.position(partition)
+            owned.reached(position)
             behind = max(0, ends.get(partition, position) - position)
             lag_records += behind
             newest_ms = owned.lane.newest_ms

@@ -15,7 +15,7 @@ from detector.core.decode import Skipped
 from detector.core.engine import Decision, Engine
 from detector.core.event import Event
 from detector.runtime.checkpoint import Manifest, manifest_key
-from detector.runtime.ports import Partition, Stop
+from detector.runtime.ports import Output, Partition, Stop
 from detector.runtime.rekey import Batch, decode
 from tests import engines
 from tests.runtime.fake_kafka import Broker, FakeRecord
@@ -518,6 +518,91 @@ def test_saved_state_that_is_damaged_stops_the_process() -> None:
     chunk.value = (chunk.value or b"").replace(b'"time_ms":0', b'"time_ms":1')
     with pytest.raises(Stop, match=r"tips\[0\]: checkpoint: save .*digest is not the manifest's"):
         another(broker)
+
+
+def test_saved_state_of_a_configuration_with_more_views_stops_the_process_with_words() -> None:
+    settings = engines.settings()
+    topics = settings.topics.model_copy(update={"tips_key": "other"})
+    other = Assembly(settings.model_copy(update={"topics": topics}))
+    broker = make_broker(other)
+    broker.assign([ZERO], "one")
+    Instance(other, broker, "one").turn(2)
+    with pytest.raises(Stop, match=r"tips\[0\]: checkpoint: .*was topics.tips_key changed\?"):
+        another(broker)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_topic_that_was_deleted_and_made_again_is_not_taken_for_one_already_read(
+    is_committed: bool,
+) -> None:
+    broker, one = running(save_every=1)
+    produce(broker, 1, 2, 3)
+    one.turn()
+    broker.logs[ZERO].clear()
+    if not is_committed:  # Kafka forgets a deleted topic's offsets
+        del broker.offsets[ZERO]
+    produce(broker, 4)
+    with pytest.raises(Stop, match=r"tips\[0\]: its log ends at offset 1, but 3 was reached before"):
+        another(broker)
+    assert flagged(broker) == ["e1", "e2", "e3"]
+
+
+def test_a_replay_is_over_where_only_ends_of_transactions_are_left_of_it() -> None:
+    broker, one = running(save_every=1_000)
+    produce(broker, 1)
+    one.turn()
+    for number in (2, 3):
+        transaction = broker.begin([Output("tips", b"k", minor_tip(number), [], 0)], {})
+        broker.finish(transaction, "aborted")
+    broker.offsets[ZERO] = broker.end(ZERO)  # the group was set to the end
+    two = another(broker)
+    two.turn()
+    two.clock.s += 2
+    two.turn()
+    assert two.status.state == "running"
+    produce(broker, 4)
+    two.turn()
+    assert flagged(broker) == ["e1", "e4"]
+
+
+def test_partitions_that_take_long_to_load_are_opened_over_several_polls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, one = running(partitions=2, save_every=1)
+    produce(broker, 1)
+    one.turn()
+    two = Instance(assembly(), broker, "two")
+    broker.assign([ZERO, ONE], "two")
+    find = two.store.find
+
+    def find_slowly(partition: Partition) -> Any:
+        two.clock.s += 60
+        return find(partition)
+
+    monkeypatch.setattr(two.store, "find", find_slowly)
+    two.turn()
+    assert list(two.worker.owned) == [ZERO]
+    two.turn()
+    assert list(two.worker.owned) == [ZERO, ONE]
+
+
+def test_a_stop_does_not_wait_for_a_state_that_is_being_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, one = running(save_every=1)
+    produce(broker, 1)
+    one.turn()
+    two = Instance(assembly(), broker, "two")
+    broker.assign([ZERO], "two")
+    find = two.store.find
+
+    def find_and_stop(partition: Partition) -> Any:
+        two.worker.stop()
+        return find(partition)
+
+    monkeypatch.setattr(two.store, "find", find_and_stop)
+    assert two.worker.run()
+    assert not two.worker.owned
 
 
 # -- the end, and how it is doing ----------------------------------------------------------------
