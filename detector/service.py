@@ -96,7 +96,9 @@ class Service:
         assembly, settings = self.assembly, self.assembly.settings
         widths = self._ensure_topics()
         partitions = widths.get(settings.rekeyed_topic, 0)
-        source = self._connect(lambda: KafkaSource(settings.kafka, widths, settings.commit.records))
+        source = self._connect(lambda: KafkaSource(
+            settings.kafka, widths, settings.commit.records, internal=(settings.rekeyed_topic,)
+        ))  # fmt: skip
         if source is None:
             return None
         sink = self._connect(lambda: self._make_sink(source))

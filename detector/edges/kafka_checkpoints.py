@@ -52,6 +52,7 @@ class KafkaCheckpoints:
 
     def find(self, partition: Partition) -> KafkaSaved | None:
         at = TopicPartition(self._topic, partition.partition)
+        self._check_width(at)
         start, end = self._bounds(at)
         key = manifest_key(partition)
         until, span = end, _FIRST_LOOK
@@ -72,6 +73,21 @@ class KafkaCheckpoints:
     def close(self) -> None:
         for consumer in (self._consumer, self._ends):
             consumer.close(autocommit=False, timeout_ms=1000)
+
+    def _check_width(self, at: TopicPartition) -> None:
+        """Stops at a partition that is not there: asked for its end, a broker never answers."""
+        try:
+            known = self._ends.partitions_for_topic(self._topic)
+            if known and at.partition not in known:
+                self._ends.topics()  # asks the broker: somebody may have added it
+                known = self._ends.partitions_for_topic(self._topic)
+        except kafka_errors.KafkaError as error:
+            raise Retry(f"{self._topic}: {error}") from error
+        if known and at.partition not in known:
+            raise Stop(
+                f"{self._topic} has {len(known)} partitions, and there is more to save: partitions "
+                "were added; start again, and they are added here too"
+            )
 
     def _bounds(self, at: TopicPartition) -> tuple[int, int]:
         try:

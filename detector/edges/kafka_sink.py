@@ -25,7 +25,13 @@ from detector.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 CUT_BYTES = 200_000
-"""A record that the broker will not take whole is cut to this."""
+"""Of a record that the broker will not take whole, this much of the value is kept."""
+
+CUT_TEXT_BYTES = 1_000
+"""As much is kept of its key and of each header."""
+
+CUT_HEADERS = 32
+"""As many of its headers are kept: the last ones, among which are our own."""
 
 TOO_LARGE = (kafka_errors.MessageSizeTooLargeError, kafka_errors.RecordListTooLargeError)
 
@@ -96,8 +102,13 @@ class ExactlyOnceSink:
         )
         try:
             producer.init_transactions()
-        except BaseException:
+        except BaseException as error:
             _close(producer, 0)
+            if kafka_errors.InvalidTransactionTimeoutError.__name__ in str(error):  # has no type
+                raise Stop(
+                    f"kafka.transaction_timeout_ms = {self._settings.transaction_timeout_ms}: the "
+                    "broker allows less; see its transaction.max.timeout.ms"
+                ) from error
             raise
         return producer
 
@@ -131,7 +142,7 @@ class ExactlyOnceSink:
         for each, output in failed:
             if isinstance(each, REFUSED):
                 raise Stop(f"writing to {output.topic} is refused: {each}") from error
-        if isinstance(error, (*REFUSED, kafka_errors.TransactionalIdAuthorizationFailedError)):
+        if isinstance(error, REFUSED):
             raise Stop(f"writing is refused: {error}") from error
         if too_large := [output for each, output in failed if isinstance(each, TOO_LARGE)]:
             self._limits.lower(too_large)
@@ -297,24 +308,37 @@ class _Limits:
         """
         large = [
             each for each in refused
-            if len(each.value or b"") > CUT_BYTES
+            if _size(each) > CUT_BYTES
             and each.partition is None and each.topic not in self._cut
         ]  # fmt: skip
         if not large:
-            worst = max(refused, key=lambda each: len(each.value or b""))
-            size = len(worst.value or b"")
-            raise Stop(f"the broker refuses {size} bytes for {worst.topic}: raise its limit")
+            worst = max(refused, key=_size)
+            raise Stop(
+                f"the broker refuses {_size(worst)} bytes for {worst.topic}: raise its limit"
+            )
         self._cut |= {each.topic for each in large}
 
     def fit(self, output: Output) -> Output:
-        """The output, or its first part with a header that says so."""
-        value = output.value or b""
-        if output.topic not in self._cut or len(value) <= CUT_BYTES:
+        """The output, or the beginning of its parts with a header that says so."""
+        size = _size(output)
+        if output.topic not in self._cut or size <= CUT_BYTES:
             return output
         log.warning("%s: %d bytes are over the broker's limit; only the first %d are kept",
-                    output.topic, len(value), CUT_BYTES)  # fmt: skip
-        headers = [*output.headers, ("cut_from_bytes", str(len(value)).encode())]
-        return output._replace(value=value[:CUT_BYTES], headers=headers)
+                    output.topic, size, CUT_BYTES)  # fmt: skip
+        key, value = output.key, output.value
+        headers = [(name[:CUT_TEXT_BYTES], text[:CUT_TEXT_BYTES])
+                   for name, text in output.headers[-CUT_HEADERS:]]  # fmt: skip
+        return output._replace(
+            key=key and key[:CUT_TEXT_BYTES],
+            value=value and value[:CUT_BYTES],
+            headers=[*headers, ("cut_from_bytes", str(len(value or b"")).encode())],
+        )
+
+
+def _size(output: Output) -> int:
+    """Bytes of all that is in it, but for a few of framing."""
+    headers = sum(len(name.encode()) + len(text) + 4 for name, text in output.headers)
+    return len(output.key or b"") + len(output.value or b"") + headers
 
 
 def _send(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 
 from detector.edges.kafka import ANSWER_MS, REFUSED, client_options
 from detector.edges.kafka_assignor import ByTopicAssignor
+from detector.edges.kafka_headers import accept_any_header_name
 from detector.runtime.ports import Aborted, Changes, Membership, Partition, Record, Retry, Stop
 from detector.settings import KafkaSettings
 
@@ -85,24 +86,29 @@ class KafkaSource:
         settings: of Kafka.
         widths: which topics, and how many partitions each has at least.
         most_records: of a poll.
+        internal: which of them other members write to; these are always read from the start.
 
     Raises:
         KafkaError: no broker answers, or one refuses; `connect` sorts that out.
     """
 
     def __init__(
-        self, settings: KafkaSettings, widths: Mapping[str, int], most_records: int
-    ) -> None:
+        self, settings: KafkaSettings, widths: Mapping[str, int], most_records: int,
+        internal: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        accept_any_header_name()
         assignor = ByTopicAssignor(widths)
         self._notes = _Notes(assignor)
         self._joined: Membership | None = None
-        self._starts_earliest = settings.auto_offset_reset == "earliest"
+        self._read_from_end = set(widths) - set(internal)
+        if settings.auto_offset_reset == "earliest":
+            self._read_from_end.clear()
         self._few_records = most_records // 10
         self._consumer = KafkaConsumer(
             **client_options(settings),
             group_id=settings.group_id,
             enable_auto_commit=False,
-            auto_offset_reset=settings.auto_offset_reset,
+            auto_offset_reset="earliest",  # of a log cut off behind us; else the loop seeks
             isolation_level="read_committed",  # offsets of an open transaction are waited for too
             partition_assignment_strategy=[assignor],
             session_timeout_ms=settings.session_timeout_ms,
@@ -216,8 +222,8 @@ class KafkaSource:
     def origin(self, partition: Partition) -> int:
         at = TopicPartition(*partition)
         ask = (
-            self._consumer.beginning_offsets if self._starts_earliest
-            else self._consumer.end_offsets
+            self._consumer.end_offsets if partition.topic in self._read_from_end
+            else self._consumer.beginning_offsets
         )  # fmt: skip
         return int(self._ask(lambda: ask([at], timeout_ms=ANSWER_MS))[at])
 

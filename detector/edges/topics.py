@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
 from detector.edges.kafka import REFUSED, client_options
 from detector.runtime.ports import Stop
 from detector.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
 
@@ -48,13 +51,15 @@ def internal_configs(settings: Settings) -> dict[str, dict[str, str]]:
 def ensure_internal_topics(settings: Settings) -> dict[str, int]:
     """Makes the internal topics where they are missing, as wide as the tips topic.
 
+    A checkpoint topic that is narrower, since partitions were added to tips, is widened.
+
     Returns:
         Partitions of the tips topic and of the re-keyed one, by topic; empty while there is no
         tips topic yet.
 
     Raises:
         KafkaError: no broker answers.
-        Stop: not allowed, or the checkpoint topic is narrower than what it has to hold.
+        Stop: not allowed, or the checkpoint topic is not compacted.
     """
     tips, rekeyed, checkpoints = (
         settings.topics.tips, settings.rekeyed_topic, settings.checkpoints_topic,
@@ -69,6 +74,10 @@ def ensure_internal_topics(settings: Settings) -> dict[str, int]:
                 partitions = max(width[tips], width.get(rekeyed, 0))
                 _create(admin, settings, name, partitions, config)
                 width[name] = partitions
+        widest = max(width[tips], width[rekeyed])
+        if width[checkpoints] < widest:
+            _widen(admin, checkpoints, widest)
+        _check_compacted(admin, checkpoints)
     except REFUSED as error:
         raise Stop(
             f"the internal topics {rekeyed} and {checkpoints} cannot be made ({error}): have "
@@ -76,11 +85,6 @@ def ensure_internal_topics(settings: Settings) -> dict[str, int]:
         ) from error
     finally:
         admin.close()
-    if width[checkpoints] < max(width[tips], width[rekeyed]):
-        raise Stop(
-            f"{checkpoints} has {width[checkpoints]} partitions; expected at least "
-            f"{max(width[tips], width[rekeyed])}, as many as {tips} and {rekeyed}: add partitions"
-        )
     return {tips: width[tips], rekeyed: width[rekeyed]}
 
 
@@ -154,6 +158,29 @@ def _create(
     factor = settings.topics.replication_factor
     with suppress(kafka_errors.TopicAlreadyExistsError):  # somebody was faster
         admin.create_topics([NewTopic(name, partitions, factor, topic_configs=config)])
+
+
+def _widen(admin: KafkaAdminClient, name: str, partitions: int) -> None:
+    """Adds partitions: a partition's state is found by number, so what is there stays right."""
+    log.warning("%s: widened to %d partitions, as many as there are to save", name, partitions)
+    with suppress(kafka_errors.InvalidPartitionsError):  # somebody was faster
+        admin.create_partitions({name: partitions})
+
+
+def _check_compacted(admin: KafkaAdminClient, name: str) -> None:
+    """Stops where saved state would be deleted by age, though nothing newer replaces it."""
+    topic = ConfigResource(ConfigResourceType.TOPIC, name, ["cleanup.policy"])
+    try:
+        found = admin.describe_configs([topic], config_filter="all")["topic"][name]
+    except (*REFUSED, KeyError):
+        log.warning("%s: whether it is compacted may not be asked", name)
+        return
+    policy = found.get("cleanup.policy", {}).get("value")
+    if policy != "compact":
+        raise Stop(
+            f"{name}: cleanup.policy is {policy}; expected compact, since saved state must not be "
+            "deleted by age: set it with kafka-configs, or let a run make the topic"
+        )
 
 
 def _admin(settings: Settings) -> KafkaAdminClient:

@@ -333,7 +333,7 @@ def dead_letter(
 ) -> Output:
     """The record as it came, with why and where from in the headers."""
     headers = [
-        *record.headers,
+        *((name, value or b"") for name, value in record.headers),  # Kafka's producer takes no null
         ("reason", refusal.reason.encode()),
         ("detail", refusal.detail.encode("utf-8", "replace")),
         ("topic", partition.topic.encode()),

@@ -12,7 +12,7 @@ from kafka import KafkaProducer
 from detector.core.state import StateError
 from detector.edges.kafka_checkpoints import KafkaCheckpoints, KafkaSaved
 from detector.runtime.checkpoint import Manifest, Save, chunk_key, load, manifest_key
-from detector.runtime.ports import Partition, Retry
+from detector.runtime.ports import Partition, Retry, Stop
 from tests.edges.contract import Contract, until
 
 Records = list[tuple[bytes, bytes | None]]
@@ -207,3 +207,21 @@ def test_a_topic_that_is_not_there_can_be_asked_for_later(contract: Contract) ->
         store.find(Partition(contract.tips, 1))
     contract.node.create_topic(contract.checkpoints, 2)
     assert find(store, Partition(contract.tips, 1)) is None
+
+
+def test_a_partition_that_the_topic_does_not_have_stops_until_somebody_adds_it(
+    contract: Contract,
+) -> None:
+    store, fifth = contract.store(), Partition(contract.tips, 4)
+    with pytest.raises(Stop, match=r"checkpoints has 4 partitions, .*: partitions were added"):
+        store.find(fifth)
+    with contract.node._admin() as admin:
+        admin.create_partitions({contract.checkpoints: 5})
+    until(lambda: is_found(store, fifth))
+
+
+def is_found(store: KafkaCheckpoints, partition: Partition) -> bool:
+    try:
+        return store.find(partition) is None
+    except (Stop, Retry):  # a broker learns of a new partition in its own time
+        return False

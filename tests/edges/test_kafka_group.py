@@ -12,6 +12,7 @@ from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAs
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 from detector.edges.kafka_assignor import ByTopicAssignor
+from detector.edges.kafka_source import KafkaSource
 from detector.runtime.ports import Aborted, Partition
 from tests.edges.contract import Contract, Member, finish, settle, until
 
@@ -243,3 +244,14 @@ def test_what_was_lost_is_not_claimed() -> None:
     told = assignor.metadata(["tips"])
     assert told.owned_partitions == []
     assert told.generation_id == StickyPartitionAssignor.DEFAULT_GENERATION_ID
+
+
+def test_only_the_platforms_topic_may_be_begun_at_its_end(contract: Contract) -> None:
+    topics = (contract.tips, contract.rekeyed)
+    for topic in topics:
+        contract.node.produce(topic, [(b"k", b"v")] * 40, partition=1)
+    settings = contract.kafka(auto_offset_reset="latest")
+    source = KafkaSource(settings, dict.fromkeys(topics, 4), 500, internal=(contract.rekeyed,))
+    origins = [source.origin(Partition(topic, 1)) for topic in topics]
+    source.close(1)
+    assert origins == [40, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from tests.kafka_node import KafkaNode
 
 def joined(contract: Contract, **changes: Any) -> Member:
     member = contract.member(**changes)
-    until(lambda: member.partitions, member)
+    source = member.source
+    until(lambda: member.partitions and member.membership and source.is_settled(), member)
     return member
 
 
@@ -164,11 +166,42 @@ def test_a_dead_letter_over_the_brokers_limit_is_cut_when_it_is_submitted_again(
     assert contract.node.committed(contract.group, contract.tips) == {0: 1}
 
 
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+def test_a_dead_letter_is_cut_also_where_its_key_and_headers_are_what_is_large(
+    contract: Contract, delivery: str
+) -> None:
+    topic, member = narrow(contract), joined(contract)
+    letters = [
+        Output(topic, bytes(400_000), b"1", [("reason", b"x")]),
+        Output(topic, b"k", None, [("h", bytes(400_000)), ("reason", b"x")]),
+        Output(topic, b"k", b"3", [("h", b"")] * 100_000 + [("reason", b"x")]),
+    ]
+    sink: Any = contract.exactly_once()
+    if delivery == "at_least_once":
+        sink = contract.at_least_once(member)
+    for _ in range(2):
+        sink.submit(letters, [], {zero(contract): 1}, member.membership)
+        with suppress(Aborted):
+            finish(sink)
+            break
+    records = contract.node.read_all(topic)
+    assert [record.value for record in records] == [b"1", None, b"3"]
+    assert all(("reason", b"x") in record.headers for record in records)
+    assert all(record.headers[-1][0] == "cut_from_bytes" for record in records)
+
+
+def test_a_transaction_may_not_be_left_open_for_longer_than_the_broker_allows(
+    contract: Contract,
+) -> None:
+    with pytest.raises(Stop, match=r"transaction_timeout_ms = 1000000: the broker allows less"):
+        contract.exactly_once(transaction_timeout_ms=1_000_000)
+
+
 def test_a_chunk_over_the_brokers_limit_is_never_cut_and_stops(contract: Contract) -> None:
     topic, member, sink = narrow(contract), joined(contract), contract.exactly_once()
     chunk = Output(topic, b"k", bytes(400_000), [], 0)
     sink.submit([contract.flag(b"1")], [chunk], {zero(contract): 1}, member.membership)
-    with pytest.raises(Stop, match=r"refuses 400000 bytes for .*narrow: raise its limit"):
+    with pytest.raises(Stop, match=r"refuses 400001 bytes for .*narrow: raise its limit"):
         finish(sink)
     assert contract.values(contract.flags) == []
 

@@ -70,10 +70,22 @@ def test_checkpoints_are_as_wide_as_a_wider_rekeyed_topic(
     assert widths(kafka, settings) == (5, 5)
 
 
-def test_a_checkpoint_topic_that_is_too_narrow_is_refused(
+def test_a_checkpoint_topic_that_is_too_narrow_is_widened(
     kafka: KafkaNode, settings: Settings
 ) -> None:
     kafka.create_topic(settings.topics.tips, 3)
-    kafka.create_topic(settings.checkpoints_topic, 2)
-    with pytest.raises(Stop, match=r"has 2 partitions; expected at least 3, .*: add partitions"):
+    kafka.create_topic(settings.checkpoints_topic, 2, {"cleanup.policy": "compact"})
+    assert ensure(settings) == 3
+    deadline_s = time.monotonic() + 10
+    while widths(kafka, settings) != (3, 3):
+        assert time.monotonic() < deadline_s
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+def test_a_checkpoint_topic_that_forgets_with_age_is_refused(
+    kafka: KafkaNode, settings: Settings, policy: str
+) -> None:
+    kafka.create_topic(settings.topics.tips)
+    kafka.create_topic(settings.checkpoints_topic, config={"cleanup.policy": policy})
+    with pytest.raises(Stop, match=f"cleanup.policy is {policy}; expected compact"):
         ensure(settings)

@@ -43,7 +43,7 @@ class FakeRecord:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     timestamp: int
     transaction: Transaction
 
@@ -73,7 +73,7 @@ class Broker:
 
     def produce(
         self, at: Partition, value: bytes | None, key: bytes | None = b"k",
-        headers: Sequence[tuple[str, bytes]] = (), transaction: Transaction = NONE,
+        headers: Sequence[tuple[str, bytes | None]] = (), transaction: Transaction = NONE,
     ) -> None:  # fmt: skip
         """Appends one record."""
         log = self.logs[at]

@@ -181,6 +181,8 @@ class Store(KafkaCheckpoints):
     def close(self) -> None:
         self.is_closed = True
 
+    def _check_width(self, at: TopicPartition) -> None: ...
+
     def _bounds(self, at: TopicPartition) -> tuple[int, int]:
         return 0, len(self._broker.logs[Partition(*at)])
 

@@ -445,6 +445,14 @@ def test_a_dead_letter_keeps_key_bytes_and_headers(value: bytes | None) -> None:
     assert headers["reason"] and headers["version"] and headers["policy"].startswith(b"cn@")
 
 
+def test_a_dead_letter_has_empty_headers_where_the_record_had_null_ones() -> None:
+    broker, one = running()
+    broker.produce(ZERO, b"?", headers=[("trace", None)])
+    one.turn()
+    (letter,) = letters(broker)
+    assert dict(letter.headers)["trace"] == b""
+
+
 # -- where a partition begins --------------------------------------------------------------------
 
 
@@ -542,7 +550,9 @@ def test_a_topic_that_was_deleted_and_made_again_is_not_taken_for_one_already_re
     if not is_committed:  # Kafka forgets a deleted topic's offsets
         del broker.offsets[ZERO]
     produce(broker, 4)
-    with pytest.raises(Stop, match=r"tips\[0\]: its log ends at offset 1, but 3 was reached before"):
+    with pytest.raises(
+        Stop, match=r"tips\[0\]: its log ends at offset 1, but 3 was reached before"
+    ):
         another(broker)
     assert flagged(broker) == ["e1", "e2", "e3"]
 
