@@ -42,7 +42,7 @@ class Breaker:
             Stop: the share is over the limit.
         """
         for tally in tallies:
-            self._records += tally.records
+            self._records += tally.records + tally.rekeyed
             self._failed += tally.dead_letters[INTERNAL_ERROR]
         if self._failed >= _FEWEST and self._failed > self._max_share * self._records:
             raise Stop(

@@ -230,6 +230,7 @@ class RekeyedLane:
                 self._refuse(record, Rejected("unknown_shape", str(error)), tally, outputs)
                 continue
             for _, event in view.merge.release():
+                tally.rekeyed += 1
                 try:
                     decision = view.engine.process(event)
                 except Exception as error:  # one event's bug must not stop the rest

@@ -21,12 +21,13 @@ class Tally:
         scores: kind → events by tenth of the score, for scores above 0.
         tips: tips scored: the total behind `scores`.
         replayed: records that only rebuilt state.
+        rekeyed: events shown to the other view; where they were read they count in `events`.
         decode_s, score_s: time spent.
     """
 
     __slots__ = (
-        "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late", "replayed",
-        "score_s", "score_sums", "scores", "skipped", "tips",
+        "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late", "rekeyed",
+        "replayed", "score_s", "score_sums", "scores", "skipped", "tips",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class Tally:
         self.late = 0
         self.tips = 0
         self.replayed = 0
+        self.rekeyed = 0
         self.decode_s = 0.0
         self.score_s = 0.0
         self.skipped: Counter[str] = Counter()

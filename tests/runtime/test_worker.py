@@ -433,6 +433,21 @@ def test_a_bug_that_one_in_a_hundred_events_meets_stops_nothing() -> None:
     assert (broker.offsets[ZERO], len(letters(broker))) == (1_500, 15)
 
 
+def test_a_bug_that_one_in_a_hundred_re_keyed_events_meets_stops_nothing_either() -> None:
+    broker, source = running()
+    internal = Partition(assembly().settings.rekeyed_topic, 0)
+    target = Instance(assembly(), broker, "target")
+    broker.assign([internal], "target")
+    target.turn(2)
+    engine = target.lanes[internal].engines[0]
+    break_on(engine, lambda event: (event.event_id or "").endswith("00"))
+    produce(broker, *range(1_001, 2_501))
+    source.turn(2)
+    target.turn(2)
+    assert len(letters(broker)) == 15
+    assert broker.offsets[internal] > 0
+
+
 @pytest.mark.parametrize("value", [b"", b"{}", None])
 def test_a_dead_letter_keeps_key_bytes_and_headers(value: bytes | None) -> None:
     broker, one = running()
