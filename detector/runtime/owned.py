@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from detector.core.state import StateError
 from detector.runtime.checkpoint import Checkpointer, SaveEvery, chunk_names, load
 from detector.runtime.lane import Lane
-from detector.runtime.ports import Checkpoints, Clock, Output, Partition, Record, Source
+from detector.runtime.ports import Checkpoints, Clock, Output, Partition, Record, Source, Stop
 from detector.runtime.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,16 @@ class Owned:
     def process(
         self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
     ) -> None:
-        """Scores a batch; the part before `silent_until` in silence."""
+        """Scores a batch; the part before `silent_until` in silence.
+
+        Raises:
+            Stop: the log begins again. What is passed on would be taken for repeated.
+        """
+        if records[0].offset < self.lane.next_offset:
+            raise Stop(
+                f"{self.lane.partition}: offset {records[0].offset} came after "
+                f"{self.lane.next_offset - 1}: was the topic deleted and made again?"
+            )
         silent = 0
         if records[0].offset < self.silent_until:
             silent = bisect_left(records, self.silent_until, key=lambda record: record.offset)

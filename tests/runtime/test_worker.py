@@ -572,6 +572,18 @@ def test_a_topic_that_was_deleted_and_made_again_is_not_taken_for_one_already_re
     assert flagged(broker) == ["e1", "e2", "e3"]
 
 
+def test_a_topic_that_is_made_again_while_it_is_read_stops_the_process() -> None:
+    broker, one = running()
+    produce(broker, 1, 2, 3)
+    one.turn()
+    broker.logs[ZERO].clear()
+    produce(broker, 4)
+    one.source.seek(ZERO, 0)  # as Kafka's client does of itself
+    with pytest.raises(Stop, match=r"tips\[0\]: offset 0 came after 2: was the topic deleted"):
+        one.worker.run()
+    assert broker.offsets[ZERO] == 3
+
+
 def test_a_replay_is_over_where_only_ends_of_transactions_are_left_of_it() -> None:
     broker, one = running(save_every=1_000)
     produce(broker, 1)
