@@ -278,6 +278,16 @@ def test_a_save_in_slices_is_of_the_moment_it_was_begun(monkeypatch: pytest.Monk
     assert (desk.book.pages, desk.next_offset) == ({"a": "1", "b": "1"}, 2)
 
 
+def test_a_save_that_is_written_after_it_was_begun_is_of_the_moment_it_was_begun() -> None:
+    desk = Desk()
+    desk.write("a", "1")
+    desk.checkpointer.begin(desk.next_offset, 0.0, desk.end)
+    desk.write("a", "later")
+    desk.commit()
+    desk.open()
+    assert (desk.book.pages, desk.next_offset) == ({"a": "1"}, 1)
+
+
 def test_a_save_that_was_cut_off_leaves_the_one_before_and_is_deleted_with_the_next_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -251,6 +251,33 @@ def test_a_partition_that_leaves_during_a_commit_takes_the_commit_with_it() -> N
     assert broker.offsets == {ZERO: 1, ONE: 1}
 
 
+@pytest.mark.parametrize("first", ["membership", "take_changes"])
+def test_a_partition_that_leaves_right_after_a_poll_is_not_committed_for_its_next_owner(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, one = running(partitions=2)
+    produce(broker, 1)
+    produce(broker, 2, at=ONE)
+    ask = getattr(one.source, first)
+
+    def ask_and_lose() -> Any:
+        answer = ask()
+        monkeypatch.undo()
+        broker.assign([ZERO], "two")
+        one.source._join()
+        return answer
+
+    monkeypatch.setattr(one.source, first, ask_and_lose)
+    one.turn()
+    assert flagged(broker) == []
+    two = Instance(assembly(), broker, "two")
+    for _ in range(3):
+        one.turn()
+        two.turn()
+    assert sorted(flagged(broker)) == ["e1", "e2"]
+    assert broker.offsets == {ZERO: 1, ONE: 1}
+
+
 def test_who_is_no_member_commits_nothing_and_holds_nothing() -> None:
     broker, one = running()
     lane = one.lanes[ZERO]
