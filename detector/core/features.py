@@ -67,13 +67,12 @@ class Features:
     """
 
     __slots__ = (
-        "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "device",
-        "event", "gap_s", "in_order", "instrument", "is_combo", "is_new_session", "log_value",
-        "moment", "month_sum", "session_decisions", "session_level", "session_pace",
-        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
-        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamer", "sum_60d",
-        "sum_day", "sum_hour", "sum_week", "typical_session", "typical_tip", "typical_week",
-        "value",
+        "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
+        "in_order", "is_combo", "is_new_session", "log_value", "moment", "month_sum",
+        "session_decisions", "session_level", "session_pace", "session_start_ms", "session_sum",
+        "sessions", "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
+        "sessions_variance", "sum_60d", "sum_day", "sum_hour", "sum_week", "typical_session",
+        "typical_tip", "typical_week", "value",
     )  # fmt: skip
 
     event: Event
@@ -105,12 +104,23 @@ class Features:
     sessions_decisions_mean: float
     sessions_decisions_variance: float
     account_age_ms: int | None
-    device: Known | None
-    instrument: Known | None
-    streamer: Known | None
     typical_tip: Typical | None
     typical_week: Typical | None
     typical_session: Typical | None
+
+    # Asked for the few tips that are worth a flag, so they are looked up only then.
+
+    @property
+    def device(self) -> Known | None:
+        return look_up(self.before.devices, self.event.device_id)
+
+    @property
+    def instrument(self) -> Known | None:
+        return look_up(self.before.instruments, self.event.instrument_id)
+
+    @property
+    def streamer(self) -> Known | None:
+        return look_up(self.before.streamers, self.event.streamer_id)
 
 
 def compute(event: Event, moment: Moment, before: TipperStats, population: Population) -> Features:
@@ -127,9 +137,6 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
         if event.account_created_ms is None
         else max(0, event.event_time_ms - event.account_created_ms)
     )
-    f.device = look_up(before.devices, event.device_id)
-    f.instrument = look_up(before.instruments, event.instrument_id)
-    f.streamer = look_up(before.streamers, event.streamer_id)
     f.typical_tip = population.tips.typical
     f.typical_week = population.weeks.typical
     f.typical_session = population.sessions.typical

@@ -20,54 +20,27 @@ _SMALLEST_SPREAD = 0.35  # in log units: about 40 %
 
 def advance(f: Features) -> TipperStats:
     """The tipper after this tip."""
-    before, event = f.before, f.event
-    n, mean, variance = learn_mean(before.n, before.mean, before.variance, _at_most_edge(f))
-    gaps, gap_mean, gap_variance = before.gaps, before.gap_mean, before.gap_variance
-    if f.gap_s is not None and not f.is_new_session and not f.is_combo:
-        gaps, gap_mean, gap_variance = learn_mean(
-            gaps, gap_mean, gap_variance, log(max(1.0, f.gap_s))
-        )
-    is_newest = f.in_order
+    before, event, after = f.before, f.event, TipperStats()
     at_ms = event.event_time_ms
-    is_largest = f.value >= before.max_value
-    return TipperStats(
-        n,
-        min(before.first_ms, at_ms) if before.n else at_ms,
-        at_ms if is_newest else before.last_ms,
-        f.value if is_newest else before.last_value,
-        mean,
-        variance,
-        f.value if is_largest else before.max_value,
-        at_ms if is_largest else before.max_ms,
-        f.sum_hour,
-        f.sum_day,
-        f.sum_week,
-        f.sum_60d,
-        f.moment.day if f.day_sum is not None else before.day,
-        before.day_sum if f.day_sum is None else f.day_sum,
-        f.moment.month if f.month_sum is not None else before.month,
-        before.month_sum if f.month_sum is None else f.month_sum,
-        f.days,
-        f.day_mean,
-        f.day_variance,
-        gaps,
-        gap_mean,
-        gap_variance,
-        f.session_start_ms,
-        f.session_sum,
-        f.session_decisions,
-        f.session_pace,
-        f.session_level,
-        f.sessions,
-        f.sessions_mean,
-        f.sessions_variance,
-        f.sessions_decisions_mean,
-        f.sessions_decisions_variance,
-        _count_hour(before.hours, f.moment.minute // 60),
-        remember(before.devices, f.device, at_ms),
-        remember(before.instruments, f.instrument, at_ms),
-        remember(before.streamers, f.streamer, at_ms),
+    after.n, after.mean, after.variance = learn_mean(
+        before.n, before.mean, before.variance, _at_most_edge(f)
     )
+    after.first_ms = min(before.first_ms, at_ms) if before.n else at_ms
+    if f.in_order:
+        after.last_ms, after.last_value = at_ms, f.value
+    else:
+        after.last_ms, after.last_value = before.last_ms, before.last_value
+    if f.value >= before.max_value:
+        after.max_value, after.max_ms = f.value, at_ms
+    else:
+        after.max_value, after.max_ms = before.max_value, before.max_ms
+    _advance_sums(after, f)
+    _advance_sessions(after, f)
+    after.hours = _count_hour(before.hours, f.moment.minute // 60)
+    after.devices = remember(before.devices, event.device_id, at_ms)
+    after.instruments = remember(before.instruments, event.instrument_id, at_ms)
+    after.streamers = remember(before.streamers, event.streamer_id, at_ms)
+    return after
 
 
 def learn(population: Population, f: Features) -> None:
@@ -76,6 +49,37 @@ def learn(population: Population, f: Features) -> None:
     population.weeks.add(log(f.sum_week))
     if f.is_new_session and f.before.n:
         population.sessions.add(log(f.before.session_sum))
+
+
+def _advance_sums(after: TipperStats, f: Features) -> None:
+    before = f.before
+    after.sum_hour, after.sum_day = f.sum_hour, f.sum_day
+    after.sum_week, after.sum_60d = f.sum_week, f.sum_60d
+    if f.day_sum is None:
+        after.day, after.day_sum = before.day, before.day_sum
+    else:
+        after.day, after.day_sum = f.moment.day, f.day_sum
+    if f.month_sum is None:
+        after.month, after.month_sum = before.month, before.month_sum
+    else:
+        after.month, after.month_sum = f.moment.month, f.month_sum
+    after.days, after.day_mean, after.day_variance = f.days, f.day_mean, f.day_variance
+
+
+def _advance_sessions(after: TipperStats, f: Features) -> None:
+    before = f.before
+    after.gaps, after.gap_mean, after.gap_variance = (
+        (before.gaps, before.gap_mean, before.gap_variance)
+        if f.gap_s is None or f.is_new_session or f.is_combo
+        else learn_mean(before.gaps, before.gap_mean, before.gap_variance, log(max(1.0, f.gap_s)))
+    )
+    after.session_start_ms, after.session_sum = f.session_start_ms, f.session_sum
+    after.session_decisions = f.session_decisions
+    after.session_pace, after.session_level = f.session_pace, f.session_level
+    after.sessions = f.sessions
+    after.sessions_mean, after.sessions_variance = f.sessions_mean, f.sessions_variance
+    after.sessions_decisions_mean = f.sessions_decisions_mean
+    after.sessions_decisions_variance = f.sessions_decisions_variance
 
 
 def _at_most_edge(f: Features) -> float:

@@ -20,11 +20,12 @@ SESSION_GAP_MS = HOUR_MS // 2
 COMBO_GAP_MS = 3_000
 """The same gift to the same streamer again within this time is one combo, not one more decision."""
 
+_KNOWN = struct.Struct("<4sqq")  # crc32 of the id, first seen ms, times seen
 _MAX_KNOWN = 4
-_KNOWN = struct.Struct("<Iqq")  # crc32 of the id, first seen ms, times seen
+_ROOM_FOR_NEWEST = (_MAX_KNOWN - 1) * _KNOWN.size
 
 
-class TipperStats(NamedTuple):
+class TipperStats:
     """One tipper before the tip at hand.
 
     `n` tips since `first_ms`; `mean`, `variance` of log value (newest weigh at least 1/64);
@@ -32,48 +33,59 @@ class TipperStats(NamedTuple):
     exact for the local `day`, `month`; `days`, `day_mean`, `day_variance`: active days ended and
     the log of their sums; `gap_*`: log seconds between tips of a session; `session_*`: the session
     `last_ms` belongs to, of which `session_decisions` leaves combos out and `session_pace` is the
-    mean log gap weighted to the newest; `sessions_*`: sessions ended, log sums and log decisions.
+    mean log gap weighted to the newest; `sessions_*`: sessions ended, log sums and log decisions;
+    `hours`: tips by hour of the day, a byte each; `devices`, `instruments`, `streamers`: what
+    `remember` keeps of them.
+
+    Made by `unpack` only; a plain class, since it is filled and read for every tip.
     """
 
-    n: int = 0
-    first_ms: int = 0
-    last_ms: int = 0
-    last_value: int = 0
-    mean: float = 0.0
-    variance: float = 0.0
-    max_value: int = 0
-    max_ms: int = 0
-    sum_hour: float = 0.0
-    sum_day: float = 0.0
-    sum_week: float = 0.0
-    sum_60d: float = 0.0
-    day: int = 0
-    day_sum: int = 0
-    month: int = 0
-    month_sum: int = 0
-    days: int = 0
-    day_mean: float = 0.0
-    day_variance: float = 0.0
-    gaps: int = 0
-    gap_mean: float = 0.0
-    gap_variance: float = 0.0
-    session_start_ms: int = 0
-    session_sum: int = 0
-    session_decisions: int = 0
-    session_pace: float = 0.0
-    session_level: float = 0.0
-    sessions: int = 0
-    sessions_mean: float = 0.0
-    sessions_variance: float = 0.0
-    sessions_decisions_mean: float = 0.0
-    sessions_decisions_variance: float = 0.0
-    hours: bytes = bytes(24)
-    devices: bytes = b""
-    instruments: bytes = b""
-    streamers: bytes = b""
+    __slots__ = (
+        "day", "day_mean", "day_sum", "day_variance", "days", "devices", "first_ms", "gap_mean",
+        "gap_variance", "gaps", "hours", "instruments", "last_ms", "last_value", "max_ms",
+        "max_value", "mean", "month", "month_sum", "n", "session_decisions", "session_level",
+        "session_pace", "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
+        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamers",
+        "sum_60d", "sum_day", "sum_hour", "sum_week", "variance",
+    )  # fmt: skip
 
+    n: int
+    first_ms: int
+    last_ms: int
+    last_value: int
+    mean: float
+    variance: float
+    max_value: int
+    max_ms: int
+    sum_hour: float
+    sum_day: float
+    sum_week: float
+    sum_60d: float
+    day: int
+    day_sum: int
+    month: int
+    month_sum: int
+    days: int
+    day_mean: float
+    day_variance: float
+    gaps: int
+    gap_mean: float
+    gap_variance: float
+    session_start_ms: int
+    session_sum: int
+    session_decisions: int
+    session_pace: float
+    session_level: float
+    sessions: int
+    sessions_mean: float
+    sessions_variance: float
+    sessions_decisions_mean: float
+    sessions_decisions_variance: float
+    hours: bytes
+    devices: bytes
+    instruments: bytes
+    streamers: bytes
 
-NEW_TIPPER = TipperStats()
 
 _HEAD = struct.Struct(
     "<"
@@ -85,27 +97,43 @@ _HEAD = struct.Struct(
 )  # fmt: skip
 
 
-def pack(stats: TipperStats) -> bytes:
+def pack(t: TipperStats) -> bytes:
     """The tipper as bytes: a fixed head, then what is known of devices, instruments, streamers."""
-    devices, instruments, streamers = stats[-3:]
-    head = _HEAD.pack(*stats[:-3], len(devices), len(instruments), len(streamers))
-    return head + devices + instruments + streamers
+    head = _HEAD.pack(
+        t.n, t.first_ms, t.last_ms, t.last_value, t.mean, t.variance, t.max_value, t.max_ms,
+        t.sum_hour, t.sum_day, t.sum_week, t.sum_60d, t.day, t.day_sum, t.month, t.month_sum,
+        t.days, t.day_mean, t.day_variance, t.gaps, t.gap_mean, t.gap_variance,
+        t.session_start_ms, t.session_sum, t.session_decisions, t.session_pace, t.session_level,
+        t.sessions, t.sessions_mean, t.sessions_variance,
+        t.sessions_decisions_mean, t.sessions_decisions_variance,
+        t.hours, len(t.devices), len(t.instruments), len(t.streamers),
+    )  # fmt: skip
+    return head + t.devices + t.instruments + t.streamers
 
 
 def unpack(packed: bytes) -> TipperStats:
     """The inverse of `pack`."""
-    head = _HEAD.unpack_from(packed)
-    at = _HEAD.size
-    to_instruments = at + head[-3]
-    to_streamers = to_instruments + head[-2]
-    return TipperStats._make(
-        (
-            *head[:-3],
-            packed[at:to_instruments],
-            packed[to_instruments:to_streamers],
-            packed[to_streamers:],
-        )
-    )
+    t = TipperStats()
+    (
+        t.n, t.first_ms, t.last_ms, t.last_value, t.mean, t.variance, t.max_value, t.max_ms,
+        t.sum_hour, t.sum_day, t.sum_week, t.sum_60d, t.day, t.day_sum, t.month, t.month_sum,
+        t.days, t.day_mean, t.day_variance, t.gaps, t.gap_mean, t.gap_variance,
+        t.session_start_ms, t.session_sum, t.session_decisions, t.session_pace, t.session_level,
+        t.sessions, t.sessions_mean, t.sessions_variance,
+        t.sessions_decisions_mean, t.sessions_decisions_variance,
+        t.hours, devices, instruments, _,
+    ) = _HEAD.unpack_from(packed)  # fmt: skip
+    to_instruments = _HEAD.size + devices
+    to_streamers = to_instruments + instruments
+    t.devices = packed[_HEAD.size : to_instruments]
+    t.instruments = packed[to_instruments:to_streamers]
+    t.streamers = packed[to_streamers:]
+    return t
+
+
+PACKED_NEW_TIPPER = bytes(_HEAD.size)
+NEW_TIPPER = unpack(PACKED_NEW_TIPPER)
+"""Nobody's tips yet: every figure is 0, nothing is known."""
 
 
 def checked(packed: bytes) -> bytes:
@@ -129,11 +157,9 @@ def checked(packed: bytes) -> bytes:
 class Known(NamedTuple):
     """What is known of a device, an instrument or a streamer of one tipper.
 
-    `mark` stands for its id; it was first seen at `first_ms` and `times` times since (0: never);
-    `others` are remembered besides it.
+    First seen at `first_ms` and `times` times since (0: never); `others` are remembered besides it.
     """
 
-    mark: int
     first_ms: int
     times: int
     others: int
@@ -143,24 +169,46 @@ def look_up(known: bytes, identity: str | None) -> Known | None:
     """How long and how often the tipper has used it; None where the event does not say which.
 
     Only the last four are remembered.
+
+    >>> look_up(remember(b"", "d1", now_ms=1000), "d1"), look_up(b"", "d1"), look_up(b"", None)
+    (Known(first_ms=1000, times=1, others=0), Known(first_ms=0, times=0, others=0), None)
     """
     if identity is None:
         return None
-    mark = crc32(identity.encode())
+    at = _find(known, _mark(identity))
     others = len(known) // _KNOWN.size
-    for other, first_ms, times in _KNOWN.iter_unpack(known):
-        if other == mark:
-            return Known(mark, first_ms, times, others - 1)
-    return Known(mark, 0, 0, others)
+    if at < 0:
+        return Known(0, 0, others)
+    _, first_ms, times = _KNOWN.unpack_from(known, at)
+    return Known(first_ms, times, others - 1)
 
 
-def remember(known: bytes, found: Known | None, now_ms: int) -> bytes:
-    """`known` with one more use of what `look_up` found; the one used longest ago makes room."""
-    if found is None:
+def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
+    """`known` with one more use of it, as the newest; the one used longest ago makes room.
+
+    >>> known = b""
+    >>> for now_ms, device in enumerate(["d1", "d2", "d3", "d4", "d5", "d2"]):
+    ...     known = remember(known, device, now_ms)
+    >>> look_up(known, "d1"), look_up(known, "d2")
+    (Known(first_ms=0, times=0, others=4), Known(first_ms=1, times=2, others=3))
+    """
+    if identity is None:
         return known
-    mark, first_ms, times, others = found
-    newest = _KNOWN.pack(mark, first_ms if times else now_ms, times + 1)
-    if not others:
-        return newest
-    rest = [entry for entry in _KNOWN.iter_unpack(known) if entry[0] != mark]
-    return b"".join(_KNOWN.pack(*entry) for entry in rest[1 - _MAX_KNOWN :]) + newest
+    mark = _mark(identity)
+    at = _find(known, mark)
+    if at < 0:
+        return known[-_ROOM_FOR_NEWEST:] + _KNOWN.pack(mark, now_ms, 1)
+    _, first_ms, times = _KNOWN.unpack_from(known, at)
+    return known[:at] + known[at + _KNOWN.size :] + _KNOWN.pack(mark, first_ms, times + 1)
+
+
+def _mark(identity: str) -> bytes:
+    return crc32(identity.encode()).to_bytes(4, "little")
+
+
+def _find(known: bytes, mark: bytes) -> int:
+    """Where the entry with this mark begins; -1 if there is none."""
+    at = known.find(mark)
+    while at > 0 and at % _KNOWN.size:  # other bytes that happen to look like it
+        at = known.find(mark, at + 1)
+    return at

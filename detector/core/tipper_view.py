@@ -20,7 +20,7 @@ from detector.core.memory import advance, learn
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
-from detector.core.tipper import NEW_TIPPER, TipperStats, look_up, pack, remember, unpack
+from detector.core.tipper import PACKED_NEW_TIPPER, TipperStats, pack, remember, unpack
 
 
 class TipperView:
@@ -95,18 +95,13 @@ class TipperView:
     def remember_recharge(self, event: Event, now_ms: int) -> None:
         """A recharge shows the tipper's devices and instruments before they pay for a tip."""
         tipper_id, at_ms = event.tipper_id or "", event.event_time_ms
-        before = self._tipper(tipper_id)
-        device = look_up(before.devices, event.device_id)
-        instrument = look_up(before.instruments, event.instrument_id)
-        after = before._replace(
-            devices=remember(before.devices, device, at_ms),
-            instruments=remember(before.instruments, instrument, at_ms),
-        )
-        self.tippers.put(tipper_id, pack(after), now_ms)
+        tipper = self._tipper(tipper_id)
+        tipper.devices = remember(tipper.devices, event.device_id, at_ms)
+        tipper.instruments = remember(tipper.instruments, event.instrument_id, at_ms)
+        self.tippers.put(tipper_id, pack(tipper), now_ms)
 
     def _tipper(self, tipper_id: str) -> TipperStats:
-        packed = self.tippers.get(tipper_id)
-        return NEW_TIPPER if packed is None else unpack(packed)
+        return unpack(self.tippers.get(tipper_id) or PACKED_NEW_TIPPER)
 
     def _population_of(self, event: Event) -> Population:
         currency = event.currency or ""
