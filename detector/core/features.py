@@ -21,6 +21,9 @@ from detector.core.tipper import (
     look_up,
 )
 
+_WEEK_MS = 7 * DAY_MS
+_60_DAYS_MS = 60 * DAY_MS
+
 
 class Moment:
     """When an event is, for the rules that ask for local time.
@@ -145,12 +148,16 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
 
 def _add_sums(f: Features, elapsed_ms: int) -> None:
     before, value, day = f.before, f.value, f.moment.day
-    # A tip from before the last one is worth less by now; the sums stay where they are in time.
-    age_ms, weight_ms = (elapsed_ms, 0) if elapsed_ms >= 0 else (0, elapsed_ms)
-    f.sum_hour = before.sum_hour * exp(-age_ms / HOUR_MS) + value * exp(weight_ms / HOUR_MS)
-    f.sum_day = before.sum_day * exp(-age_ms / DAY_MS) + value * exp(weight_ms / DAY_MS)
-    f.sum_week = before.sum_week * exp(-age_ms / (7 * DAY_MS)) + value
-    f.sum_60d = before.sum_60d * exp(-age_ms / (60 * DAY_MS)) + value
+    if elapsed_ms >= 0:
+        f.sum_hour = before.sum_hour * exp(-elapsed_ms / HOUR_MS) + value
+        f.sum_day = before.sum_day * exp(-elapsed_ms / DAY_MS) + value
+        f.sum_week = before.sum_week * exp(-elapsed_ms / _WEEK_MS) + value
+        f.sum_60d = before.sum_60d * exp(-elapsed_ms / _60_DAYS_MS) + value
+    else:  # the tip is worth less by now; the sums stay where they are in time
+        f.sum_hour = before.sum_hour + value * exp(elapsed_ms / HOUR_MS)
+        f.sum_day = before.sum_day + value * exp(elapsed_ms / DAY_MS)
+        f.sum_week = before.sum_week + value
+        f.sum_60d = before.sum_60d + value
     f.days, f.day_mean, f.day_variance = before.days, before.day_mean, before.day_variance
     if day == before.day:
         f.day_sum = before.day_sum + value

@@ -83,11 +83,11 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
 
 
 def _at_most_edge(f: Features) -> float:
-    before = f.before
-    if before.n < _EDGE_FROM:
-        return f.log_value
+    before, log_value = f.before, f.log_value
+    if before.n < _EDGE_FROM or log_value <= before.mean + _EDGE * _SMALLEST_SPREAD:
+        return log_value
     spread: float = max(before.variance**0.5, _SMALLEST_SPREAD)
-    return min(f.log_value, before.mean + _EDGE * spread)
+    return min(log_value, before.mean + _EDGE * spread)
 
 
 def _count_hour(hours: bytes, hour: int) -> bytes:
