@@ -92,8 +92,6 @@ def _at_most_edge(f: Features) -> float:
 
 def _count_hour(hours: bytes, hour: int) -> bytes:
     """The hour-of-day profile with one more tip; all hours are halved when one is full."""
-    counts = bytearray(hours)
-    if counts[hour] == 255:
-        counts = bytearray(count >> 1 for count in counts)
-    counts[hour] += 1
-    return bytes(counts)
+    if hours[hour] == 255:
+        hours = bytes(count >> 1 for count in hours)
+    return hours[:hour] + (hours[hour] + 1).to_bytes(1, "little") + hours[hour + 1 :]

@@ -21,6 +21,7 @@ COMBO_GAP_MS = 3_000
 """The same gift to the same streamer again within this time is one combo, not one more decision."""
 
 _KNOWN = struct.Struct("<4sqq")  # crc32 of the id, first seen ms, times seen
+_NEWEST_MARK = slice(-_KNOWN.size, 4 - _KNOWN.size)
 _MAX_KNOWN = 4
 _ROOM_FOR_NEWEST = (_MAX_KNOWN - 1) * _KNOWN.size
 
@@ -195,6 +196,8 @@ def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     if identity is None:
         return known
     mark = _mark(identity)
+    if known[_NEWEST_MARK] == mark:  # mostly it is the same one again
+        return known[:-8] + (int.from_bytes(known[-8:], "little") + 1).to_bytes(8, "little")
     at = _find(known, mark)
     if at < 0:
         return known[-_ROOM_FOR_NEWEST:] + _KNOWN.pack(mark, now_ms, 1)
