@@ -27,13 +27,14 @@ def spread(n: int, variance: float, prior: float, prior_n: float, floor: float) 
     >>> round(spread(2, 0.0, 0.8, 8, 0.35), 2), round(spread(1000, 0.0, 0.8, 8, 0.35), 2)
     (0.88, 0.35)
     """
-    pooled = (n * variance + prior_n * prior * prior) / (n + prior_n)
-    return max(floor, sqrt(pooled)) * sqrt(1.0 + 1.0 / n)
+    pooled = sqrt((n * variance + prior_n * prior * prior) / (n + prior_n))
+    return (pooled if pooled > floor else floor) * sqrt(1.0 + 1.0 / n)
 
 
 def habit_limit(mean: float, deviations: float, spread_: float) -> float:
     """The amount `deviations` standard deviations above a log mean, in minor units."""
-    return exp(min(mean + deviations * spread_, 60.0))
+    limit = mean + deviations * spread_
+    return exp(limit if limit < 60.0 else 60.0)
 
 
 def any_of(*strengths: float) -> float:

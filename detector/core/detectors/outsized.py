@@ -146,8 +146,9 @@ def _own_limit(f: Features) -> float:
     limit = habit_limit(
         before.mean, _OWN_DEVIATIONS, spread(before.n, before.variance, 0.8, 8, 0.35)
     )
-    if f.event.event_time_ms - before.max_ms < _OWN_MAXIMUM_COUNTS_MS:
-        limit = max(limit, 2.0 * before.max_value)
+    largest = 2.0 * before.max_value
+    if largest > limit and f.event.event_time_ms - before.max_ms < _OWN_MAXIMUM_COUNTS_MS:
+        return largest
     return limit
 
 
