@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from kafka import KafkaAdminClient
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.admin import NewTopic
 
 from detector.edges.kafka import REFUSED, client_options
 from detector.runtime.ports import Stop
@@ -59,7 +59,7 @@ def ensure_internal_topics(settings: Settings) -> dict[str, int]:
 
     Raises:
         KafkaError: no broker answers.
-        Stop: not allowed, or the checkpoint topic is not compacted.
+        Stop: not allowed.
     """
     tips, rekeyed, checkpoints = (
         settings.topics.tips, settings.rekeyed_topic, settings.checkpoints_topic,
@@ -77,7 +77,6 @@ def ensure_internal_topics(settings: Settings) -> dict[str, int]:
         widest = max(width[tips], width[rekeyed])
         if width[checkpoints] < widest:
             _widen(admin, checkpoints, widest)
-        _check_compacted(admin, checkpoints)
     except REFUSED as error:
         raise Stop(
             f"the internal topics {rekeyed} and {checkpoints} cannot be made ({error}): have "
@@ -165,22 +164,6 @@ def _widen(admin: KafkaAdminClient, name: str, partitions: int) -> None:
     log.warning("%s: widened to %d partitions, as many as there are to save", name, partitions)
     with suppress(kafka_errors.InvalidPartitionsError):  # somebody was faster
         admin.create_partitions({name: partitions})
-
-
-def _check_compacted(admin: KafkaAdminClient, name: str) -> None:
-    """Stops where saved state would be deleted by age, though nothing newer replaces it."""
-    topic = ConfigResource(ConfigResourceType.TOPIC, name, ["cleanup.policy"])
-    try:
-        found = admin.describe_configs([topic], config_filter="all")["topic"][name]
-    except (*REFUSED, KeyError):
-        log.warning("%s: whether it is compacted may not be asked", name)
-        return
-    policy = found.get("cleanup.policy", {}).get("value")
-    if policy != "compact":
-        raise Stop(
-            f"{name}: cleanup.policy is {policy}; expected compact, since saved state must not be "
-            "deleted by age: set it with kafka-configs, or let a run make the topic"
-        )
 
 
 def _admin(settings: Settings) -> KafkaAdminClient:

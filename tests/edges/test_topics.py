@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from detector.runtime.ports import Stop
-
 if TYPE_CHECKING:
     from detector.settings import Settings
     from tests.kafka_node import KafkaNode
@@ -79,13 +77,3 @@ def test_a_checkpoint_topic_that_is_too_narrow_is_widened(
     deadline_s = time.monotonic() + 10
     while widths(kafka, settings) != (3, 3):
         assert time.monotonic() < deadline_s
-
-
-@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
-def test_a_checkpoint_topic_that_forgets_with_age_is_refused(
-    kafka: KafkaNode, settings: Settings, policy: str
-) -> None:
-    kafka.create_topic(settings.topics.tips)
-    kafka.create_topic(settings.checkpoints_topic, config={"cleanup.policy": policy})
-    with pytest.raises(Stop, match=f"cleanup.policy is {policy}; expected compact"):
-        ensure(settings)
