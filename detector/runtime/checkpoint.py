@@ -28,7 +28,7 @@ from detector.core.state import StateError
 from detector.runtime.ports import Output, Partition, Saved
 
 FORMAT = 1
-SLICE_BYTES = 8_000_000
+SLICE_BYTES = 4_000_000
 """Chunks handed to one commit, at most (and the last of them whole)."""
 
 _MOST_SAVES = 64

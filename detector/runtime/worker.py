@@ -224,9 +224,13 @@ class Worker:
             self._telemetry.stage("save", saved_s - started_s)
         try:
             self._sink.submit(outputs, saves, offsets, membership)
+            give_up_s = float("inf")
             while not self._sink.wait(WAIT_S):
                 self._block()
-                if self._stopping:
+                now_s = clock.steady_s()
+                if self._stopping:  # what is under way is given some seconds to come about
+                    give_up_s = min(give_up_s, now_s + CLOSE_S / 2)
+                if now_s >= give_up_s:
                     return False
         except Aborted as error:
             log.warning("commit aborted, starting again from the last one: %s", error)

@@ -40,7 +40,7 @@ def checkpoints(node: KafkaNode, shipped: Settings, tippers: int) -> None:
     """Shows overhead, pauses and the time to restore."""
     tips = {"topics": {"tips": "many-tips"}}
     node.create_topic("many-tips")
-    more = max(100_000, tippers * 3 // 10)
+    more = max(100_000, tippers // 5)
     node.produce("many-tips", ((None, value) for value in events(tippers, more)))
     total = tippers + more
     settings = settings_for(shipped, node, "saved", tips)
