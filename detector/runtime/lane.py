@@ -106,7 +106,7 @@ class TipsLane:
         self._decode = decoder.decode
         self._rekeyers = rekeyers
         self._topics = topics
-        self._policy = policy
+        self._refuse = Refusal(partition, topics.dead_letters, policy)
 
     def process(
         self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
@@ -144,12 +144,6 @@ class TipsLane:
                 key = rekeyer.view.encode()
                 outputs.append(Output(self._topics.rekeyed, key, batch, [], target))
         return outputs
-
-    def _refuse(
-        self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
-    ) -> None:
-        tally.dead_letters[refusal.reason] += 1
-        outputs.append(dead_letter(self.partition, record, refusal, self._topics, self._policy))
 
     def _count(self, decision: Decision, tally: Tally, outputs: list[Output]) -> None:
         event = decision.event
@@ -216,7 +210,7 @@ class RekeyedLane:
             for view, engine in engines.items()
         }
         self._topics = topics
-        self._policy = policy
+        self._refuse = Refusal(partition, topics.dead_letters, policy)
 
     def process(
         self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
@@ -244,12 +238,6 @@ class RekeyedLane:
 
     def promise(self, sources: int, is_idle: bool, steady_s: float) -> list[Output]:
         return []
-
-    def _refuse(
-        self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
-    ) -> None:
-        tally.dead_letters[refusal.reason] += 1
-        outputs.append(dead_letter(self.partition, record, refusal, self._topics, self._policy))
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -329,23 +317,38 @@ def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: 
         )  # fmt: skip
 
 
-def dead_letter(
-    partition: Partition, record: Record, refusal: Rejected, topics: OutputTopics, policy: str
-) -> Output:
-    """The record as it came, with why and where from in the headers."""
-    headers = [
-        *((name, value or b"") for name, value in record.headers),  # Kafka's producer takes no null
-        ("reason", refusal.reason.encode()),
-        ("detail", refusal.detail.encode("utf-8", "replace")),
-        ("topic", partition.topic.encode()),
-        ("partition", str(partition.partition).encode()),
-        ("offset", str(record.offset).encode()),
-        ("version", detector.__version__.encode()),
-        ("policy", policy.encode()),
-    ]
-    # Kafka's producer takes no record without both key and value.
-    key = b"" if record.key is None and record.value is None else record.key
-    return Output(topics.dead_letters, key, record.value, headers)
+class Refusal:
+    """Turns records of one partition into dead letters: as they came, with why and where from.
+
+    Args:
+        partition: theirs.
+        topic: of the dead letters.
+        policy: name@hash of the pack in force.
+    """
+
+    def __init__(self, partition: Partition, topic: str, policy: str) -> None:
+        self._partition = partition
+        self._topic = topic
+        self._policy = policy
+
+    def __call__(
+        self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
+    ) -> None:
+        """Counts the record and appends its dead letter to what must be written."""
+        tally.dead_letters[refusal.reason] += 1
+        headers = [
+            *((name, value or b"") for name, value in record.headers),  # the producer takes no null
+            ("reason", refusal.reason.encode()),
+            ("detail", refusal.detail.encode("utf-8", "replace")),
+            ("topic", self._partition.topic.encode()),
+            ("partition", str(self._partition.partition).encode()),
+            ("offset", str(record.offset).encode()),
+            ("version", detector.__version__.encode()),
+            ("policy", self._policy.encode()),
+        ]
+        # Kafka's producer takes no record without both key and value.
+        key = b"" if record.key is None and record.value is None else record.key
+        outputs.append(Output(self._topic, key, record.value, headers))
 
 
 def internal_error(error: Exception) -> Rejected:
