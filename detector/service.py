@@ -22,7 +22,8 @@ from detector.runtime.breaker import Breaker
 from detector.runtime.checkpoint import SaveEvery
 from detector.runtime.owned import Opener
 from detector.runtime.ports import Sink
-from detector.runtime.worker import Pace, Status, Worker
+from detector.runtime.status import Pace, Status
+from detector.runtime.worker import Worker
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from detector.edges.metrics import Metrics
-from detector.runtime.worker import Status
+from detector.runtime.status import Status
 
 
 class Probe:

@@ -225,7 +225,7 @@ class AtLeastOnceSink:
         _close(self._producer, timeout_s)
 
     def _write(self, outputs: Sequence[Output], given_up: threading.Event) -> None:
-        """Writes until all is acknowledged; what failed for now is sent again."""
+        """Writes until all is acknowledged; what failed and may still succeed is sent again."""
         waiting = list(outputs)
         while not given_up.is_set():
             futures = [(_send(self._producer, each, self._limits, given_up), each)

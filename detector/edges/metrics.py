@@ -28,8 +28,8 @@ from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes
+from detector.runtime.status import Status
 from detector.runtime.tally import SCORE_BUCKETS, Tally
-from detector.runtime.worker import Status
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from detector.core.state import StateError
@@ -31,6 +30,7 @@ from detector.runtime.ports import (
     Source,
     Stop,
 )
+from detector.runtime.status import Pace, Status
 from detector.runtime.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -40,41 +40,6 @@ WAIT_S = 0.5
 CLOSE_S = 8.0
 LOOK_EVERY_S = 2.0
 OPEN_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long the loop waits.
-
-    Attributes:
-        commit_interval_s: between commits while caught up.
-        idle_after_s: at a partition's end until others are told not to wait for it.
-    """
-
-    commit_interval_s: float
-    idle_after_s: float
-
-
-@dataclass(slots=True)
-class Status:
-    """How the loop is doing, for `/healthz` and `/readyz`; written by the loop only.
-
-    Attributes:
-        state: what it is at: `starting`, `running`, `restoring` (state is being loaded or
-            replayed), `blocked` (a commit cannot be made), `unreachable` (no broker answers),
-            `stopping`.
-        detail: one sentence about that.
-        turned_s: steady time of the last turn.
-        partitions: how many are assigned.
-        lag_records, lag_s: how far behind; None while unknown.
-    """
-
-    state: str = "starting"
-    detail: str = "not connected yet"
-    turned_s: float = 0.0
-    partitions: int = 0
-    lag_records: int | None = None
-    lag_s: float | None = None
 
 
 class Telemetry(Protocol):

@@ -11,8 +11,8 @@ from detector.edges.metrics import METRICS, Metrics
 from detector.runtime.checkpoint import Checkpointer, Manifest, Save, SaveEvery
 from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes, Partition
+from detector.runtime.status import Status
 from detector.runtime.tally import Tally
-from detector.runtime.worker import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "metrics.txt"

@@ -19,7 +19,8 @@ from detector.runtime.checkpoint import SaveEvery
 from detector.runtime.lane import Lane
 from detector.runtime.owned import Opener
 from detector.runtime.ports import Aborted, Changes, Output, Partition, Retry, Stop
-from detector.runtime.worker import Pace, Status, Worker
+from detector.runtime.status import Pace, Status
+from detector.runtime.worker import Worker
 from tests.runtime.fake_kafka import NONE, Broker, FakeRecord, Membership
 
 
