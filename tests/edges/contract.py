@@ -164,7 +164,10 @@ def until(is_so: Callable[[], object], *members: Member, timeout_s: float = LIMI
 
 
 def settle(*members: Member, partitions: int = 8) -> None:
-    """Turns until all partitions are somebody's, each member has some, and it stays so."""
+    """Turns until all partitions are somebody's, each member has some, and it stays so.
+
+    All must be of one generation too: who is behind is about to join again.
+    """
     calm = 0
 
     def is_calm() -> bool:
@@ -172,7 +175,9 @@ def settle(*members: Member, partitions: int = 8) -> None:
         owned = [partition for member in members for partition in member.partitions]
         is_whole = len(owned) == len(set(owned)) == partitions
         has_each_some = all(member.partitions for member in members)
-        calm = calm + 1 if is_whole and has_each_some else 0
+        generations = {member.membership and member.membership.generation_id for member in members}
+        is_one = len(generations) == 1 and all(each.source.is_settled() for each in members)
+        calm = calm + 1 if is_whole and has_each_some and is_one else 0
         return calm > 8
 
     until(is_calm, *members)

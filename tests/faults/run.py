@@ -31,7 +31,7 @@ LOOK_S = 0.01
 STALL_S = 60.0
 OPEN_TRANSACTION_S = 20.0
 PROMISED_S = 2.0
-"""Within this a detector that reached the end has told every partition how far it is."""
+"""Within this a detector that runs at the end has told every partition how far it is."""
 
 SETTINGS = {
     # Small batches and short intervals, so that a fault falls into the midst of something.
@@ -210,7 +210,7 @@ class Run:
             Failed: it did not get there, or left a transaction open.
         """
         self.wait_until_done()
-        self.sleep(PROMISED_S)
+        self._wait_until_all_is_told()
         self._wait_for_rekeyed()
         self.fleet.stop()
         flags, dead = self._read(self._flags), self._read(self._dead)
@@ -220,6 +220,26 @@ class Run:
             + [outcome.dead_letter(each, sources) for each in dead],
             self.cluster.node.committed(self.prefix, self._tips),
         )
+
+    def _wait_until_all_is_told(self) -> None:
+        """Who is held up in a commit, though its offsets are there, has more to say afterwards."""
+        while True:
+            self.wait(self._is_running, "all detectors run")
+            self.sleep(PROMISED_S)
+            if self._is_running():
+                return
+
+    def _is_running(self) -> bool:
+        """Whether no detector is held up or behind."""
+        instances = self.fleet.instances
+        with contextlib.suppress(OSError):
+            return all(
+                each.is_up
+                and each.metric("worker_state", state="running") == 1
+                and each.metric("lag_records") == 0
+                for each in instances
+            )
+        return False
 
     def _wait_for_rekeyed(self) -> None:
         """What the detector wrote for itself must be consumed too, where there is such a topic."""
