@@ -123,6 +123,24 @@ def test_a_commit_under_the_membership_before_a_rebalance_is_aborted(contract: C
     assert contract.values(contract.flags) == [b"2"]
 
 
+def test_the_membership_is_the_one_the_assignment_came_with_while_a_newer_one_is_on_its_way(
+    contract: Contract,
+) -> None:
+    sink = contract.exactly_once()
+    one, two, three = contract.member(), contract.member(), contract.member()
+    settle(one, two)
+    before, kept, client = one.membership, one.partitions, one.source._consumer
+    three.turn()
+    until(lambda: client._coordinator.rejoin_needed)  # a heartbeat told it
+    one.turn()  # asks to join again, and the answer waits for `two`
+    until(lambda: client.group_metadata().generation_id > before.generation_id, two, three)
+    assert one.partitions == kept  # the client has the answer and has not applied it
+    assert one.source.membership() == before
+    sink.submit([contract.flag(b"1")], [], {Partition(contract.tips, 0): 3}, before)
+    with pytest.raises(Aborted):
+        finish(sink)
+
+
 def test_a_leader_that_joins_again_for_new_partitions_finishes_that_over_several_polls(
     contract: Contract,
 ) -> None:
