@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detector.core.decode import Decoder
 from detector.core.engine import VIEWS, Engine
-from detector.core.event import EventReader
+from detector.core.event_reader import EventReader
 from detector.core.examples import check_examples
 from detector.edges.files import find, load_mapping, load_policy, shipped_config
 from detector.runtime.lane import Lane, OutputTopics, RekeyedLane, TipsLane

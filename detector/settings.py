@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from detector.core.engine import EngineConfig
-from detector.core.event import EventLimits
+from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
 from detector.core.money import Currencies
 from detector.core.problems import Problems, describe

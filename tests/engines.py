@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.core.engine import VIEWS, Engine
-from detector.core.event import EventLimits, EventReader
+from detector.core.event_reader import EventLimits, EventReader
 from detector.core.money import Currencies
 from detector.core.policy import Policy, parse_policy
 from detector.settings import Settings, load_settings

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from detector.core.event import Event, EventReader, Rejected
+from detector.core.event import Event, Rejected
+from detector.core.event_reader import EventReader
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 from detector.core.decode import Skipped
 from detector.core.engine import Engine
-from detector.core.event import EventReader, Rejected
+from detector.core.event import Rejected
+from detector.core.event_reader import EventReader
 from detector.core.policy import Rule
 
 _RECEIVED_MS = 32_503_680_000_000  # the year 3000: no example is in the future

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from detector.core.engine import SCORED_KINDS
-from detector.core.event import FIELDS, OLDEST_MS, REASONS, REQUIRED, EventLimits, Field
+from detector.core.event import FIELDS, OLDEST_MS, REASONS, REQUIRED, Field
+from detector.core.event_reader import EventLimits
 from detector.core.mapping_format import SKIP_REASONS
 from detector.core.reasons import ACTIONS, FAMILIES, KINDS, SEVERITIES, UNITS, WORDS
 

@@ -11,16 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.core.decode import Decoder, Skipped
-from detector.core.event import (
-    FIELDS,
-    OLDEST_MS,
-    REASONS,
-    REQUIRED,
-    Event,
-    EventLimits,
-    EventReader,
-    Rejected,
-)
+from detector.core.event import FIELDS, OLDEST_MS, REASONS, REQUIRED, Event, Rejected
+from detector.core.event_reader import EventLimits, EventReader
 from detector.core.money import AmountError, Currencies, to_minor
 
 AT_MS = 1_772_380_802_272

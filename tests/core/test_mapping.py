@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.core.decode import Decoder, Skipped
-from detector.core.event import FIELDS, REASONS, Event, EventLimits, EventReader, Rejected
+from detector.core.event import FIELDS, REASONS, Event, Rejected
+from detector.core.event_reader import EventLimits, EventReader
 from detector.core.mapping import SKIP_REASONS, Mapping, MappingError, parse_mapping
 from detector.core.money import Currencies
 

@@ -11,7 +11,7 @@ import pytest
 
 from detector.core.decode import Skipped
 from detector.core.engine import Engine
-from detector.core.event import EventReader
+from detector.core.event_reader import EventReader
 from detector.core.examples import check_examples
 from detector.core.policy import (
     AmountLimit,

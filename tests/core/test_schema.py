@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 
 from detector.core.asyncapi import DEAD_LETTER_HEADERS, TOPICS, asyncapi
 from detector.core.decode import Skipped
-from detector.core.event import FIELDS, REASONS, REQUIRED, EventLimits, EventReader, Rejected
+from detector.core.event import FIELDS, REASONS, REQUIRED, Rejected
+from detector.core.event_reader import EventLimits, EventReader
 from detector.core.schema import NAMES, schema
 from tests.core.write_schemas import FOLDER, documents
 from tests.engines import PACKS, RECEIVED_MS, currencies, engine, policy
