@@ -15,7 +15,7 @@ demo: .venv/.demo ## a broker, simulated tips, the detector and its metrics, all
 	@exec $(BIN)/tip-detector demo $(if $(SECONDS),--seconds '$(SECONDS)') $(ARGS)
 
 test: .venv/.dev needs ## all tests, those on a real Apache Kafka too (fetches it, and Java, once)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-faults: .venv/.dev needs ## kill, freeze and cut off everything over and over, and compare what comes out (half an hour)
 	@exec $(BIN)/python -m tests.faults $(ARGS)
