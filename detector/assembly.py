@@ -36,7 +36,9 @@ class Assembly:
         self.policy = load_policy(settings.policy.pack, self.currencies, beside)
         self.policy_file = find(settings.policy.pack, "policies", beside)
         self.mapping = load_mapping(settings.input.mapping if mapping is None else mapping, beside)
-        self.reader = EventReader(self.currencies, settings.make_event_limits())
+        self.reader = EventReader(
+            self.currencies, settings.make_event_limits(), settings.make_lexicon()
+        )
         self.decoder = Decoder(self.reader, self.mapping, settings.input.max_record_bytes)
         self._engine_config = settings.make_engine_config()
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from detector.core.engine import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
+from detector.core.lexicon import Lexicon
 from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
 
@@ -32,6 +33,7 @@ Days = Annotated[int, Field(ge=1, le=3_650)]
 Entries = Annotated[int, Field(ge=100, le=100_000_000)]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
+Word = Annotated[str, Field(min_length=1, max_length=40)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -131,6 +133,15 @@ class ThresholdSettings(_Section):
     high: Share
 
 
+ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
+
+
+class WordSettings(_Section):
+    child: list[Word]
+    adult: list[Word]
+    bet: list[Word]
+
+
 class CommitSettings(_Section):
     interval_ms: Milliseconds
     records: Annotated[int, Field(ge=1, le=100_000)]
@@ -178,7 +189,8 @@ class Settings(_Section):
     currencies: dict[str, CurrencySettings]
     engine: EngineSettings
     policy: PolicySettings
-    thresholds: dict[Literal["outsized", "binge"], ThresholdSettings]
+    thresholds: dict[ScoredKind, ThresholdSettings]
+    words: WordSettings
     commit: CommitSettings
     checkpoint: CheckpointSettings
     merge: MergeSettings
@@ -211,6 +223,10 @@ class Settings(_Section):
             max_value_minor=self.input.max_amount * scale,
             max_future_skew_ms=self.input.max_future_skew_s * 1000,
         )
+
+    def make_lexicon(self) -> Lexicon:
+        """The words that messages are searched for."""
+        return Lexicon(self.words.child, self.words.adult, self.words.bet)
 
     def make_engine_config(self) -> EngineConfig:
         """How one partition's engine is set up."""

@@ -62,4 +62,4 @@ def engine(
     config = replace(settings().make_engine_config(), **{"zone": _ZONES[pack], **changes})
     rates = currencies(pack)
     made = Engine(config, policy(pack), rates, views, dedupe)
-    return made, EventReader(rates, EventLimits())
+    return made, EventReader(rates, EventLimits(), settings().make_lexicon())

@@ -123,8 +123,8 @@ class Engine:
         config: how it is set up.
         policy: the pack in force.
         currencies: the base currency and its rates.
-        views: which of `VIEWS` it has. Without `tipper`, tips and recharges are neither scored nor
-            remembered; without `streamer`, room events are not.
+        views: which of `VIEWS` it has; what only the other one reads is neither scored nor
+            remembered.
         dedupe: whether a repeated event id is skipped; if not, none is remembered.
 
     Attributes:
@@ -157,7 +157,7 @@ class Engine:
             policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms
         )
         self._streamer_view = StreamerView(
-            policy, config.streamer_max_entries, config.streamer_idle_ms
+            policy, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
         )
         self.watermark_ms = 0
         self._meaning = {
@@ -195,29 +195,16 @@ class Engine:
         return decision
 
     def _look(self, decision: Decision, moment: Moment) -> None:
-        """Shows the event to the view that it is for."""
+        """Shows the event to the views that it is for."""
         event = decision.event
-        if event.type == "room":
-            if "streamer" in self._views:
-                self._observe_room(decision, moment)
-        elif "tipper" in self._views:
-            if event.type == "tip":
-                decision.scores, decision.flags = self._tipper_view.score(
-                    event, moment, self.watermark_ms
-                )
-            elif event.type == "recharge":
-                self._tipper_view.remember_recharge(event, self.watermark_ms)
-
-    def _observe_room(self, decision: Decision, moment: Moment) -> None:
-        event = decision.event
-        reasons = self._streamer_view.observe(event, moment)
-        if reasons:
-            subject = ("streamer", event.streamer_id or "")
-            flag = self._fusion.flag(
-                self._streamer_view.kind, 1.0, reasons, event, subject, moment.day, None
-            )
-            if flag is not None:
-                decision.flags.append(flag)
+        if "tipper" in self._views and event.type in TipperView.types:
+            scores, flags = self._tipper_view.observe(event, moment, self.watermark_ms)
+            decision.scores |= scores
+            decision.flags += flags
+        if "streamer" in self._views and event.type in StreamerView.types:
+            scores, flags = self._streamer_view.observe(event, moment, self.watermark_ms)
+            decision.scores |= scores
+            decision.flags += flags
 
     def save_all(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The whole state, as it is at this call, in chunks.

@@ -61,12 +61,13 @@ class Event:
         amount_minor: amount in minor units of `currency`, > 0; None for `room`.
         value_minor: the same in minor units of the base currency, > 0; None for `room`.
         user_limit_*_minor: the user's own limits, in minor units of the base currency.
+        marks: what the words of `message` point at, see `lexicon`; None for nothing.
     """
 
     __slots__ = (
         "account_created_ms", "account_id", "amount_minor", "claim", "claimant_id", "currency",
         "device_id", "event_id", "event_time_ms", "gift_id", "gift_name", "guild_id",
-        "instrument_holder", "instrument_id", "ip", "message", "minor_mode", "quantity",
+        "instrument_holder", "instrument_id", "ip", "marks", "message", "minor_mode", "quantity",
         "real_name", "reason", "room_category", "room_event", "room_id", "room_mode",
         "streamer_id", "tipper_age", "tipper_id", "type", "user_limit_day_minor",
         "user_limit_month_minor", "user_limit_tip_minor", "value_minor", "viewers",
@@ -97,6 +98,7 @@ class Event:
     room_mode: str | None
     guild_id: str | None
     message: str | None
+    marks: int | None
     user_limit_tip_minor: int | None
     user_limit_day_minor: int | None
     user_limit_month_minor: int | None
@@ -115,7 +117,7 @@ class Event:
         self.room_category = self.viewers = self.room_mode = self.guild_id = self.message = None
         self.user_limit_tip_minor = self.user_limit_day_minor = None
         self.user_limit_month_minor = self.account_id = self.reason = self.claim = None
-        self.claimant_id = self.room_event = None
+        self.claimant_id = self.room_event = self.marks = None
 
 
 @dataclass(frozen=True, slots=True)

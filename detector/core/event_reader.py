@@ -13,6 +13,7 @@ from typing import Any
 
 from detector.core.event import FIELDS, REQUIRED, Event, Rejected
 from detector.core.fields import HUGE, id_from_number, reader_of, too_long
+from detector.core.lexicon import Lexicon
 from detector.core.money import AmountError, Currencies, to_minor
 
 _SLOT_OF = {field.name: field.attribute for field in FIELDS}
@@ -38,6 +39,11 @@ class EventLimits:
 class EventReader:
     """Turns canonical JSON objects into Events.
 
+    Args:
+        currencies: with a rate for every currency that is accepted.
+        limits: what is still believable.
+        lexicon: the words that messages are searched for.
+
     >>> reader = EventReader(Currencies("CNY", {"CNY": ("1", 2)}), EventLimits())
     >>> record = {"event_id": "e1", "event_time": 1772380802272, "tipper_id": "t1",
     ...           "streamer_id": "s1", "amount": "12.50", "currency": "CNY"}
@@ -46,9 +52,12 @@ class EventReader:
     ('tip', 1250, None)
     """
 
-    def __init__(self, currencies: Currencies, limits: EventLimits) -> None:
+    def __init__(
+        self, currencies: Currencies, limits: EventLimits, lexicon: Lexicon | None = None
+    ) -> None:
         self._currencies = currencies
         self._limits = limits
+        self._marks_of = (lexicon or Lexicon()).marks
         self._readers: dict[str, tuple[str, Callable[[Any], Any] | None]] = {
             field.name: (field.attribute, reader_of(field, limits.max_text_chars))
             for field in FIELDS
@@ -100,6 +109,8 @@ class EventReader:
             event.user_limit_day_minor = event.user_limit_month_minor = None
         else:
             self._read_amounts(event)
+        if event.message is not None:
+            event.marks = self._marks_of(event.message) or None
         if getattr(event, "event_id", None) is None:
             event.event_id = _digest(record)
 

@@ -28,6 +28,7 @@ from detector.core.problems import Problems, describe
 from detector.core.reasons import Action, Severity
 
 Money = Annotated[Decimal, Field(gt=0)]
+StatisticalKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
 Basis = Literal["law", "guideline", "analogue", "operator"]
 
 
@@ -182,7 +183,7 @@ class PackFile(_Strict):
     version: Annotated[str, Field(min_length=1, max_length=40)]
     title: str
     currency: str
-    actions: dict[Literal["outsized", "binge"], SeverityActions]
+    actions: dict[StatisticalKind, SeverityActions]
     rules: list[Rule]
 
     @model_validator(mode="after")

@@ -11,19 +11,20 @@ Knows the records. Does not know topics (`asyncapi`), and writes no files.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from detector.core.engine import SCORED_KINDS
 from detector.core.event import FIELDS, OLDEST_MS, REASONS, REQUIRED, Field
 from detector.core.event_reader import EventLimits
 from detector.core.mapping_format import SKIP_REASONS
-from detector.core.reasons import ACTIONS, FAMILIES, KINDS, SEVERITIES, UNITS, WORDS
+from detector.core.reasons import ACTIONS, FAMILIES, KINDS, SEVERITIES, UNITS
+from detector.core.verdict import Judgement
+from detector.core.wording import WORDS
 
 NAMES = ("event", "flag", "verdict", "decision")
 
 Schema = dict[str, Any]
 
-Judgement = Literal["confirmed", "false_positive", "unclear"]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LATEST_MS = 32_503_680_000_000  # the year 3000

@@ -12,6 +12,7 @@ import orjson
 
 from detector.core.event import Event
 from detector.core.features import Moment
+from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
 from detector.core.policy import Policy, RoomCount, is_within, minute_of
 from detector.core.reasons import Reason
@@ -45,19 +46,44 @@ class StreamerView:
 
     Args:
         policy: the pack in force.
+        fusion: makes flags of findings.
         max_entries, idle_ms: how many streamers are remembered, and how long without an event.
     """
 
-    kind = "cap"
+    types = frozenset(("tip", "payout", "room"))
+    """Events that it reads."""
 
-    def __init__(self, policy: Policy, max_entries: int, idle_ms: int) -> None:
+    def __init__(self, policy: Policy, fusion: Fusion, max_entries: int, idle_ms: int) -> None:
+        self._fusion = fusion
         self._rules: list[tuple[RoomCount, int, int]] = [
             (rule, minute_of(rule.starts), minute_of(rule.ends))
             for rule in policy.of_type(RoomCount)
         ]
         self.streamers: Generations[StreamerStats] = Generations(max_entries, idle_ms)
 
-    def observe(self, event: Event, moment: Moment) -> list[Reason]:
+    def observe(
+        self, event: Event, moment: Moment, now_ms: int
+    ) -> tuple[dict[str, float], list[Flag]]:
+        """Scores an event, then learns from it.
+
+        Args:
+            event: of one of `types`.
+            moment: its local time.
+            now_ms: the watermark, epoch ms; what is idle is measured from it.
+
+        Returns:
+            Scores above 0 by kind, and the flags it led to.
+        """
+        if event.type != "room":
+            return {}, []
+        reasons = self._count_pks(event, moment)
+        if not reasons:
+            return {}, []
+        subject = ("streamer", event.streamer_id or "")
+        flag = self._fusion.flag("cap", 1.0, reasons, event, subject, moment.day, None)
+        return {}, [] if flag is None else [flag]
+
+    def _count_pks(self, event: Event, moment: Moment) -> list[Reason]:
         """Adds a `room` event; the reasons of the rules that it breaks."""
         streamer_id = event.streamer_id
         if event.room_event != "pk_start" or streamer_id is None or moment.is_late:

@@ -59,19 +59,31 @@ class TipperView:
         self.tippers: Generations[bytes] = Generations(max_entries, idle_ms)
         self.populations: dict[str, Population] = {}
 
-    def score(
+    types = frozenset(("tip", "recharge", "refund"))
+    """Events that it reads."""
+
+    def observe(
         self, event: Event, moment: Moment, now_ms: int
     ) -> tuple[dict[str, float], list[Flag]]:
-        """Scores a tip, then learns from it.
+        """Scores an event, then learns from it.
 
         Args:
-            event: the tip.
+            event: of one of `types`.
             moment: its local time.
             now_ms: the watermark, epoch ms; what is idle is measured from it.
 
         Returns:
-            Scores above 0 by kind, and the flags the tip led to.
+            Scores above 0 by kind, and the flags it led to.
         """
+        if event.type == "tip":
+            return self._score_tip(event, moment, now_ms)
+        if event.type == "recharge":
+            self._remember_recharge(event, now_ms)
+        return {}, []
+
+    def _score_tip(
+        self, event: Event, moment: Moment, now_ms: int
+    ) -> tuple[dict[str, float], list[Flag]]:
         tipper_id, population = event.tipper_id or "", self._population_of(event)
         before = self._tipper(tipper_id)
         features = compute(event, moment, before, population)  # this tip is not in its own baseline
@@ -92,7 +104,7 @@ class TipperView:
         learn(population, features)
         return scores, flags
 
-    def remember_recharge(self, event: Event, now_ms: int) -> None:
+    def _remember_recharge(self, event: Event, now_ms: int) -> None:
         """A recharge shows the tipper's devices and instruments before they pay for a tip."""
         tipper_id, at_ms = event.tipper_id or "", event.event_time_ms
         tipper = self._tipper(tipper_id)

@@ -18,7 +18,7 @@ from detector.core.event import FIELDS, REQUIRED, Event
 
 _FORMS = {"flag": bool, "time": int, "count": int, "age": int, "amount": int}
 _TYPE_OF: dict[str, type] = {field.attribute: _FORMS.get(field.form, str) for field in FIELDS}
-_TYPE_OF["value_minor"] = int
+_TYPE_OF["value_minor"] = _TYPE_OF["marks"] = int
 
 _ATTRIBUTE_OF = {field.name: field.attribute for field in FIELDS}
 _NEEDED_BY: dict[str, set[str]] = {"event_id": set(REQUIRED)}

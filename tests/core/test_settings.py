@@ -35,7 +35,7 @@ zone = "Asia/Beijing"
 tipper_idle_days = "ninety"
 
 [thresholds]
-minor = { low = 0.1, medium = 0.2, high = 0.3 }
+cap = { low = 0.1, medium = 0.2, high = 0.3 }
 
 [http]
 port = 99999
@@ -56,7 +56,8 @@ did you mean "tipper"?
 {path}: currencies.XYZ.decimals = 9: expected a number <= 4
 {path}: engine.zone: "Asia/Beijing": expected an IANA time zone, such as Asia/Shanghai
 {path}: engine.tipper_idle_days = "ninety": expected a whole number
-{path}: thresholds.minor: unknown key: expected one of 'outsized' or 'binge'
+{path}: thresholds.cap: unknown key: expected one of 'minor', 'outsized', 'binge', 'gambling', \
+'ring' or 'refund_abuse'
 {path}: http.port = 99999: expected a number <= 65535
 {path}: nonsense: is not a known key"""
 

@@ -1,0 +1,3 @@
+"""Statistical reasons of the streamer view."""
+
+STREAMER: dict[str, tuple[str, str]] = {}
