@@ -247,12 +247,24 @@ def average_precision(scores: Sequence[float], is_positive: Sequence[bool]) -> f
         ValueError: the two differ in length.
     """
     ranked = sorted(zip(scores, is_positive, strict=True), key=lambda pair: -pair[0])
+    outcomes = ([hit for _, hit in step] for _, step in groupby(ranked, key=lambda pair: pair[0]))
+    return average_precision_of_steps((sum(step), len(step)) for step in outcomes)
+
+
+def average_precision_of_steps(steps: Iterable[tuple[int, int]]) -> float | None:
+    """`average_precision` of a stream that was counted by score.
+
+    Args:
+        steps: from the highest score down: how many of its events are positive, and how many
+            have it.
+
+    >>> average_precision_of_steps([(1, 1), (0, 1), (1, 1), (0, 1)])
+    0.8333333333333333
+    """
     total, hits, seen = 0.0, 0, 0
-    for _, step in groupby(ranked, key=lambda pair: pair[0]):
-        outcomes = [outcome for _, outcome in step]
-        gained = sum(outcomes)
-        hits, seen = hits + gained, seen + len(outcomes)
-        total += gained * hits / seen
+    for gained, size in steps:
+        hits, seen = hits + gained, seen + size
+        total += gained * hits / seen if gained else 0.0
     return total / hits if hits else None
 
 
