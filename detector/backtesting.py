@@ -8,17 +8,20 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
 from tqdm import tqdm
 
 from detector.assembly import Assembly
+from detector.core.decode import Skipped
+from detector.core.event import Event, Rejected
 from detector.lab.backtest import Difference, Trial, run
-from detector.lab.labels import LabelError, Labels, read_labels
+from detector.lab.labels import LabelError, read_labels
 from detector.lab.report import render
 from detector.lab.scorecard import Names, scorecard
-from detector.lab.survey import Survey, survey
+from detector.lab.survey import StreamError, Survey, survey
 from detector.settings import ConfigError
 
 
@@ -37,6 +40,11 @@ class Request:
     report: Path
     show_ids: bool = False
 
+    @property
+    def beside(self) -> Path:
+        """The JSON file."""
+        return self.report.with_suffix(".json")
+
 
 def backtest(request: Request, assemblies: list[tuple[str, Assembly]]) -> int:
     """Scores the stream, writes the report.
@@ -53,17 +61,22 @@ def backtest(request: Request, assemblies: list[tuple[str, Assembly]]) -> int:
         OSError: the report cannot be written.
     """
     _check(request)
+    received_ms = time.time_ns() // 1_000_000
+    decoders = [partial(_decode, assembly, received_ms) for _, assembly in assemblies]
     try:
-        labels = read_labels(_lines(request.labels, "labels"), request.labels.name)
-        stream = _survey(request, assemblies[0][1], labels)
+        labels = read_labels(_lines(request.labels, "labels"))
+        lines = _shown(_lines(request.events, "events"), None, "reading")
+        stream = survey(map(decoders[0], lines), labels)
     except LabelError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(f"--labels {request.labels}: {error}") from None
+    except StreamError as error:
+        raise ConfigError(f"--events {request.events}: {error}") from None
     trials = [
         Trial(
-            name, assembly.decoder, assembly.make_engine(),
+            name, decode, assembly.make_engine(),
             assembly.settings.make_engine_config().thresholds, labels, stream,
         )
-        for name, assembly in assemblies
+        for decode, (name, assembly) in zip(decoders, assemblies, strict=True)
     ]  # fmt: skip
     difference = Difference()
     run(_shown(_lines(request.events, "events"), stream.lines, "scoring"), trials, difference)
@@ -72,9 +85,8 @@ def backtest(request: Request, assemblies: list[tuple[str, Assembly]]) -> int:
         trial["build"] = assembly.build()
     card["files"] = {"events": request.events.name, "labels": request.labels.name}
     request.report.write_text(render(card), "utf-8")
-    beside = request.report.with_suffix(".json")
-    beside.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
-    _say(stream, card["trials"], request.report, beside)
+    request.beside.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
+    _say(stream, request)
     return 0
 
 
@@ -83,16 +95,13 @@ def _check(request: Request) -> None:
         raise ConfigError(f"--report {request.report}: expected a name that ends in .html")
     if not request.report.parent.is_dir():
         raise ConfigError(f"--report {request.report}: there is no such directory")
+    for option, path in (("--events", request.events), ("--labels", request.labels)):
+        if path.resolve() in (request.report.resolve(), request.beside.resolve()):
+            raise ConfigError(f"--report {request.report}: would overwrite {option} {path}")
 
 
-def _survey(request: Request, assembly: Assembly, labels: Labels) -> Survey:
-    now_ms = time.time_ns() // 1_000_000
-    lines = _shown(_lines(request.events, "events"), None, "reading")
-    decode = assembly.decoder.decode
-    try:
-        return survey((decode(line.rstrip(b"\r\n"), now_ms) for line in lines), labels)
-    except LabelError as error:
-        raise LabelError(f"{request.labels.name} with {request.events.name}: {error}") from None
+def _decode(assembly: Assembly, received_ms: int, line: bytes) -> Event | Rejected | Skipped:
+    return assembly.decoder.decode(line.rstrip(b"\r\n"), received_ms)
 
 
 def _lines(path: Path, option: str) -> Iterator[bytes]:
@@ -110,11 +119,11 @@ def _shown(lines: Iterator[bytes], total: int | None, what: str) -> Iterator[byt
     yield from tqdm(lines, what, total, unit=" lines", unit_scale=True, disable=not is_watched)
 
 
-def _say(stream: Survey, trials: list[dict[str, object]], report: Path, beside: Path) -> None:
+def _say(stream: Survey, request: Request) -> None:
     for reason, count in sorted(stream.not_read.items()):
         print(f"{count:,} lines not read: {reason}", file=sys.stderr)
     if stream.unread_labels:
-        print(
-            f"{stream.unread_labels:,} labels are about lines that were not read", file=sys.stderr
-        )
-    print(f"{stream.events:,} events scored: {report} and {beside}", file=sys.stderr)
+        print(f"{stream.unread_labels:,} labels are about lines not read", file=sys.stderr)
+    print(
+        f"{stream.events:,} events scored: {request.report} and {request.beside}", file=sys.stderr
+    )

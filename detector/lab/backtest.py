@@ -9,16 +9,16 @@ Knows events, labels and flags. Does not know what figures a report shows, and o
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from typing import Any, NamedTuple
 
-from detector.core.decode import Decoder
+from detector.core.decode import Skipped
 from detector.core.engine import SCORED_KINDS, Decision, Engine
-from detector.core.event import Event
+from detector.core.event import Event, Rejected
 from detector.core.fusion import Flag, Thresholds
-from detector.core.reasons import SEVERITIES
+from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.verdict import Verdict
 from detector.lab.labels import Label, Labels
 from detector.lab.measures import ANY_KIND, Alarm, CaseKey, Found, is_at_least
@@ -32,6 +32,10 @@ KNOWN_GOOD, OTHER_CASE, ORDINARY = "known_good", "other_case", "ordinary"
 """What a flag hit: a case of its kind, an event known to be good, a case of another kind, an event
 that no label is about; or `trap:` and the trap's name. All but the first are false. A kind that
 only rules find is a matter of fact: its flags are judged only where labels speak of that kind."""
+
+
+Decode = Callable[[bytes], Event | Rejected | Skipped]
+"""Makes a line an event, or says why it is none."""
 
 
 class Judged(NamedTuple):
@@ -85,18 +89,18 @@ class Feed:
     """Gives verdicts to an engine as its event clock passes the time they were made.
 
     Args:
-        verdicts: in any order.
-        learn: takes one verdict.
+        verdicts: by that time.
+        learn: the engine's, takes one.
     """
 
     def __init__(self, verdicts: Iterable[Verdict], learn: Callable[[Verdict], object]) -> None:
-        self._upcoming = sorted(verdicts, key=lambda each: each.decided_ms, reverse=True)
+        self._upcoming = deque(verdicts)
         self._learn = learn
 
     def pass_on(self, now_ms: int) -> None:
         """Those that were made up to a time, epoch ms."""
-        while self._upcoming and self._upcoming[-1].decided_ms <= now_ms:
-            self._learn(self._upcoming.pop())
+        while self._upcoming and self._upcoming[0].decided_ms <= now_ms:
+            self._learn(self._upcoming.popleft())
 
 
 class Trial:
@@ -104,7 +108,7 @@ class Trial:
 
     Args:
         name: what a report calls it.
-        decoder, engine: what it scores with; the engine is fresh.
+        decode, engine: what it scores with; the engine is fresh.
         thresholds: kind → its thresholds, for the kinds that have a score.
         labels: what is known about the events.
         survey: where the cases lie.
@@ -126,23 +130,22 @@ class Trial:
     """
 
     def __init__(
-        self, name: str, decoder: Decoder, engine: Engine, thresholds: dict[str, Thresholds],
+        self, name: str, decode: Decode, engine: Engine, thresholds: dict[str, Thresholds],
         labels: Labels, survey: Survey, examples: int = 20, verdicts: Feed | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.thresholds = thresholds
-        self._decode = decoder.decode
+        self._decode = decode
         self._engine = engine
         self._labels = labels
         self._answers = survey.answers
         self._verdicts = verdicts
         self._judged_kinds = labels.kinds.union(SCORED_KINDS)
-        self._received_ms = time_ns() // 1_000_000
         self._line = 0
         self.events = self.tips = self.elapsed_ns = 0
         self.not_scored: Counter[str] = Counter()
-        self.scored: dict[str, Counter[float]] = {}
-        self.positive: dict[str, Counter[float]] = {}
+        self.scored: dict[str, Counter[float]] = {k: Counter() for k in (*SCORED_KINDS, ANY)}
+        self.positive: dict[str, Counter[float]] = {k: Counter() for k in (*KINDS, ANY)}
         self.hits: Counter[str] = Counter()
         self.best: dict[CaseKey, float] = {}
         self.flags: Counter[tuple[str, str, str]] = Counter()
@@ -154,7 +157,7 @@ class Trial:
         """Scores the next line; the flags it led to."""
         self._line += 1
         began_ns = perf_counter_ns()
-        outcome: Any = self._decode(line.rstrip(b"\r\n"), self._received_ms)
+        outcome: Any = self._decode(line)
         if isinstance(outcome, Event):
             if self._verdicts is not None:
                 self._verdicts.pass_on(self._engine.watermark_ms)
@@ -171,7 +174,7 @@ class Trial:
         scores = outcome.to_record()["scores"]
         for kind, score in scores.items():
             if score:
-                self.scored.setdefault(kind, Counter())[score] += 1
+                self.scored[kind][score] += 1
         if its_labels:
             self._enter(event, its_labels, scores, outcome.flags)
         return judged
@@ -219,12 +222,12 @@ class Trial:
             threshold = self.thresholds.get(kind)
             is_reached = threshold is not None and scores.get(kind, 0.0) >= threshold.medium
             self.hits[kind] += kind in flagged or is_reached
-            self.positive.setdefault(kind, Counter())[scores.get(kind, 0.0)] += 1
+            self.positive[kind][scores.get(kind, 0.0)] += 1
         if kinds:
             self.hits[ANY] += bool(flagged) or any(
                 scores.get(kind, 0.0) >= each.medium for kind, each in self.thresholds.items()
             )
-            self.positive.setdefault(ANY, Counter())[scores[ANY]] += 1
+            self.positive[ANY][scores[ANY]] += 1
         for label in its_labels:
             if label.is_case:
                 key = str(label.kind), case_of(label, event)[0]

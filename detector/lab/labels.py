@@ -131,7 +131,7 @@ class Labels:
                 hashes.append(hash(label.event_id))
                 good_lines.append(line)
             else:
-                traps.add(label.trap)
+                traps.update({label.trap} - {None})
                 self._add(label.event_id, label)
                 self._lines.setdefault(label.event_id, line)
             if len(traps) > MOST_TRAPS:
@@ -201,12 +201,8 @@ class Labels:
             self._by_event[event_id] = (*before, label)
 
 
-def read_labels(lines: Iterable[bytes], name: str) -> Labels:
+def read_labels(lines: Iterable[bytes]) -> Labels:
     """The labels in a file of JSON lines; empty lines are passed over.
-
-    Args:
-        lines: of the file.
-        name: the file's, for what is said of errors.
 
     Raises:
         LabelError: a line is no label; or there are none.
@@ -222,11 +218,11 @@ def read_labels(lines: Iterable[bytes], name: str) -> Labels:
     try:
         labels = Labels(read())
     except orjson.JSONDecodeError:
-        raise LabelError(f"{name} line {number}: not JSON") from None
+        raise LabelError(f"line {number}: not JSON") from None
     except LabelError as error:
-        raise LabelError(f"{name} line {number}: {error}") from None
+        raise LabelError(f"line {number}: {error}") from None
     if not any(labels.counts().values()) and not labels.not_met()[0]:
-        raise LabelError(f"{name}: found no label")
+        raise LabelError("found no label")
     return labels
 
 

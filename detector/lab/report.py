@@ -148,6 +148,7 @@ def _false_on(card: dict[str, Any]) -> str:
     rows = [
         [label, *(figure(kind["false_on"].get(hit, 0), 0) for hit in hits)]
         for label, kind in _kinds(card)
+        if kind["false_on"]
     ]
     return section("Where false flags fall", table(
         "Flags of medium or high severity that are on no case of their kind, by what they are on.",
@@ -168,8 +169,7 @@ def _traps(card: dict[str, Any]) -> str:
     if not rows:
         return ""
     return section("Traps", table(
-        "Innocent life that looks like a case. Hit: by a flag of medium or higher severity, of "
-        "whatever kind.",
+        "Innocent life that looks like a case. Hit: by a false flag of medium or higher severity.",
         ["trap", "instances", "events", "hit", *(f"{s} flags" for s in SEVERITIES)], rows,
     ))  # fmt: skip
 

@@ -149,7 +149,7 @@ def _kind(stream: Survey, trial: Trial, kind: str) -> dict[str, Any]:
         if is_of(its_kind) and is_false(hit) and severity != "low":
             false_on[hit] += count
     grave = true["medium"] + true["high"], false["medium"] + false["high"]
-    positive = trial.positive.get(kind, Counter())
+    positive = trial.positive[kind]
     has_score = kind in SCORED_KINDS or kind == ANY
     curve = _Curve(trial, kind, keys) if has_score else None
     return {
@@ -187,7 +187,7 @@ class _Curve:
     """
 
     def __init__(self, trial: Trial, kind: str, keys: Sequence[CaseKey]) -> None:
-        scored, positive = trial.scored.get(kind, Counter()), trial.positive.get(kind, Counter())
+        scored, positive = trial.scored[kind], trial.positive[kind]
         scores = sorted(scored.keys() | positive.keys() | {0.0}, reverse=True)
         at_zero = trial.events - scored.total()
         self._scores = scores

@@ -18,6 +18,10 @@ from detector.lab.measures import Answers, CaseKey, Seen, known_cases
 DAY_MS = 86_400_000
 
 
+class StreamError(ValueError):
+    """A stream that cannot be used; says what was found, and no id."""
+
+
 @dataclass(slots=True)
 class Trap:
     """Innocent life of one kind that looks like a case.
@@ -70,17 +74,18 @@ def survey(decoded: Iterable[Event | Rejected | Skipped], labels: Labels) -> Sur
         labels: what is known about its events.
 
     Raises:
-        LabelError: more labels have no event than lines could not be read; or no line could.
+        StreamError: no line is an event.
+        LabelError: more labels have no event than lines could not be read.
     """
     found = Survey()
     found.answers = Answers(known_cases(_labelled(decoded, labels, found)))
     if not found.events:
         why = ", ".join(f"{reason} {count:,}" for reason, count in sorted(found.not_read.items()))
-        raise LabelError(f"found no event on {found.lines:,} lines{why and ': '}{why}")
+        raise StreamError(f"found no event on {found.lines:,} lines{why and ': '}{why}")
     found.unread_labels, line = labels.not_met()
     if found.unread_labels > found.not_read.total():
         raise LabelError(
-            f"found no event for {found.unread_labels:,} labels, the first on line {line:,}; "
+            f"labels without an event: {found.unread_labels:,}, the first on line {line:,}; "
             f"{found.not_read.total():,} lines of the events could not be read"
         )
     return found
