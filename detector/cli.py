@@ -87,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--days", type=float, default=14.0)
     simulate.add_argument("--out", type=Path, help="events file; default: standard output")
     simulate.add_argument("--labels", type=Path, help="labels file; default: none")
+    _add_backtest(command)
     check = command("check-config", _check_config, "checks settings, mapping, pack and examples")
     check.add_argument("--mapping", help="the platform's mapping, by name or file")
     topics = command("topics", _topics, "describes the topics, or creates those that are missing")
@@ -96,6 +97,24 @@ def _parser() -> argparse.ArgumentParser:
     shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
     shown.add_argument("name", choices=(*NAMES, "asyncapi"))
     return parser
+
+
+def _add_backtest(command: Any) -> None:
+    text = "a recorded, labelled stream scored again, and a report of what is found and missed"
+    added = command("backtest", _backtest, text)
+    file = {"type": Path, "required": True, "metavar": "FILE"}
+    added.add_argument("--events", help="JSON lines (.gz too)", **file)
+    added.add_argument(
+        "--labels", help="JSON lines: event_id and kind, null for good; or verdicts", **file
+    )
+    added.add_argument("--report", help="HTML to write; the JSON is put beside it", **file)
+    added.add_argument("--mapping", help="the platform's mapping, by name or file")
+    added.add_argument(
+        "--against", type=Path, metavar="TOML", help="other settings to hold these against"
+    )
+    added.add_argument(
+        "--show-ids", action="store_true", help="with ids: personal data; default: digests"
+    )
 
 
 def _add_checkpoint(commands: Any, command: Any) -> None:
@@ -188,6 +207,16 @@ def _simulate(chosen: argparse.Namespace) -> int:
             file.flush()
     print(f"{written:,} events of seed {chosen.seed}", file=sys.stderr)
     return 0
+
+
+def _backtest(chosen: argparse.Namespace) -> int:
+    from detector.backtesting import Request, backtest
+
+    sides = [("default settings" if chosen.config is None else chosen.config.name,
+              _assemble(chosen))]  # fmt: skip
+    if chosen.against is not None:
+        sides.append((chosen.against.name, Assembly.load(chosen.against, chosen.mapping)))
+    return backtest(Request(chosen.events, chosen.labels, chosen.report, chosen.show_ids), sides)
 
 
 def _check_config(chosen: argparse.Namespace) -> int:

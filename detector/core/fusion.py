@@ -89,7 +89,7 @@ class Fusion:
             return None
         return Flag(
             {
-                "flag_id": "f_" + identity(event.event_id, kind, *subject),
+                "flag_id": flag_id(event.event_id, kind, subject),
                 "kind": kind,
                 "severity": severity,
                 "action": self._action(kind, severity, reasons),
@@ -133,6 +133,11 @@ class Fusion:
         if by_severity is not None:
             actions.append(getattr(by_severity, severity))
         return max(actions, key=ACTIONS.index, default="none")
+
+
+def flag_id(event_id: str, kind: str, subject: tuple[str, str]) -> str:
+    """The id of the flag that an event gives of that kind on that subject, if it gives one."""
+    return "f_" + identity(event_id, kind, *subject)
 
 
 def _news(reasons: list[Reason], day: int) -> str:
