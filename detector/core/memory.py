@@ -1,17 +1,18 @@
-"""How one tip changes what is remembered: of its tipper, and of the site.
+"""How one event changes what is remembered: of its tipper, and of the site.
 
-Runs after the tip was scored. Robust on purpose: a tip far above the tipper's habit moves his
+Runs after a tip was scored. Robust on purpose: a tip far above the tipper's habit moves his
 mean only as far as the habit's edge would, so that a single outlier, or a fraud, does not become
 the new normal at once, while a lasting change does within a few dozen tips.
 """
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log
 
+from detector.core.event import Event
 from detector.core.features import Features, learn_mean
 from detector.core.population import Population
-from detector.core.tipper import TipperStats, remember
+from detector.core.tipper import MOST_RECHARGES, SESSION_GAP_MS, WEEK_MS, TipperStats, remember
 
 _EDGE = 3.0  # standard deviations beyond which a value counts as if it were at the edge
 _EDGE_FROM = 5  # tips before there is a habit to have an edge
@@ -36,11 +37,39 @@ def advance(f: Features) -> TipperStats:
         after.max_value, after.max_ms = before.max_value, before.max_ms
     _advance_sums(after, f)
     _advance_sessions(after, f)
+    _advance_recharges(after, f)
     after.hours = _count_hour(before.hours, f.moment.minute // 60)
     after.devices = remember(before.devices, event.device_id, at_ms)
     after.instruments = remember(before.instruments, event.instrument_id, at_ms)
     after.streamers = remember(before.streamers, event.streamer_id, at_ms)
     return after
+
+
+def recharge(tipper: TipperStats, event: Event) -> None:
+    """Adds a recharge to a tipper who nobody else holds.
+
+    It shows his devices and instruments before they pay for a tip.
+    """
+    at_ms, value = event.event_time_ms, event.value_minor or 0
+    tipper.devices = remember(tipper.devices, event.device_id, at_ms)
+    tipper.instruments = remember(tipper.instruments, event.instrument_id, at_ms)
+    elapsed_ms = at_ms - tipper.recharge_ms
+    waiting = tipper.recharges_waiting if elapsed_ms <= SESSION_GAP_MS else 0
+    tipper.recharges_waiting = min(MOST_RECHARGES, waiting + 1)
+    weight = 1.0
+    if elapsed_ms >= 0:
+        decay = exp(-elapsed_ms / WEEK_MS)
+        tipper.recharges_week *= decay
+        tipper.recharged_week *= decay
+        tipper.other_recharges_week *= decay
+        tipper.recharge_ms = at_ms
+    else:  # it is worth less by now; the sums stay where they are in time
+        weight = exp(elapsed_ms / WEEK_MS)
+    tipper.recharges_week += weight
+    tipper.recharged_week += weight * value
+    if event.instrument_holder == "other":
+        tipper.other_recharges_week += weight
+    tipper.balance += value
 
 
 def learn(population: Population, f: Features) -> None:
@@ -80,6 +109,16 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
     after.sessions_mean, after.sessions_variance = f.sessions_mean, f.sessions_variance
     after.sessions_decisions_mean = f.sessions_decisions_mean
     after.sessions_decisions_variance = f.sessions_decisions_variance
+
+
+def _advance_recharges(after: TipperStats, f: Features) -> None:
+    before = f.before
+    after.recharge_ms, after.recharges_week = before.recharge_ms, before.recharges_week
+    after.recharged_week = before.recharged_week
+    after.other_recharges_week = before.other_recharges_week
+    after.recharges_waiting, after.session_recharges = 0, f.session_recharges
+    left = before.balance - f.value
+    after.balance = left if left > 0 else 0
 
 
 def _at_most_edge(f: Features) -> float:

@@ -16,11 +16,11 @@ from detector.core.event import Event
 from detector.core.features import Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
-from detector.core.memory import advance, learn
+from detector.core.memory import advance, learn, recharge
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
-from detector.core.tipper import PACKED_NEW_TIPPER, TipperStats, pack, remember, unpack
+from detector.core.tipper import PACKED_NEW_TIPPER, TipperStats, pack, unpack
 
 
 class TipperView:
@@ -105,11 +105,9 @@ class TipperView:
         return scores, flags
 
     def _remember_recharge(self, event: Event, now_ms: int) -> None:
-        """A recharge shows the tipper's devices and instruments before they pay for a tip."""
-        tipper_id, at_ms = event.tipper_id or "", event.event_time_ms
+        tipper_id = event.tipper_id or ""
         tipper = self._tipper(tipper_id)
-        tipper.devices = remember(tipper.devices, event.device_id, at_ms)
-        tipper.instruments = remember(tipper.instruments, event.instrument_id, at_ms)
+        recharge(tipper, event)
         self.tippers.put(tipper_id, pack(tipper), now_ms)
 
     def _tipper(self, tipper_id: str) -> TipperStats:
