@@ -22,6 +22,7 @@ from detector.core.generations import Cut, Generations
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
+from detector.core.school import SchoolCalendar, SchoolTimes
 from detector.core.state import (
     CHUNK_BYTES,
     Head,
@@ -36,6 +37,7 @@ from detector.core.state import (
 from detector.core.streamer import StreamerStats, StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
+from detector.core.trait_reader import TraitReader
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
@@ -61,6 +63,9 @@ class EngineConfig:
         streamer_idle_ms, streamer_max_entries: the same for streamers.
         case_cool_down_ms: event time without a finding that closes a case.
         thresholds: kind → scores from which a finding is low, medium, high.
+        school: a pupil's times.
+        child_rooms, perks: words of room categories that children watch, and of gifts that come
+            with lasting rights or goods.
     """
 
     zone: str
@@ -73,6 +78,9 @@ class EngineConfig:
     streamer_max_entries: int
     case_cool_down_ms: int
     thresholds: dict[str, Thresholds]
+    school: SchoolTimes
+    child_rooms: tuple[str, ...]
+    perks: tuple[str, ...]
 
 
 class Decision:
@@ -148,14 +156,16 @@ class Engine:
         self._dedupe = dedupe
         self._lateness_ms = config.allowed_lateness_ms
         self._calendar = LocalCalendar(config.zone)
+        self._school = SchoolCalendar(config.school)
         self._seen: Generations[bool] = Generations(
             config.duplicate_max_entries, config.duplicate_horizon_ms
         )
         self._cases = Cases(config.case_cool_down_ms)
         self._fusion = Fusion(policy, config.thresholds, self._cases)
         self._tipper_view = TipperView(
-            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms
-        )
+            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
+            TraitReader(config.child_rooms, config.perks),
+        )  # fmt: skip
         self._streamer_view = StreamerView(
             policy, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
         )
@@ -189,7 +199,8 @@ class Engine:
         day, minute = self._calendar.day_and_minute(now_ms)
         is_late = now_ms < self.watermark_ms - self._lateness_ms
         decision = Decision(event, {}, is_late)
-        self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late))
+        time = self._school.time_of(day, minute)
+        self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late, time))
         if self._dedupe:
             self._seen.put(event.event_id, True, self.watermark_ms)
         return decision

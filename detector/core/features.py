@@ -11,6 +11,7 @@ from math import exp, log
 
 from detector.core.event import Event
 from detector.core.population import Population, Typical
+from detector.core.school import Time
 from detector.core.tipper import (
     COMBO_GAP_MS,
     DAY_MS,
@@ -22,6 +23,7 @@ from detector.core.tipper import (
     TipperStats,
     look_up,
 )
+from detector.core.traits import SiteTraits
 
 _60_DAYS_MS = 60 * DAY_MS
 
@@ -33,16 +35,20 @@ class Moment:
         day: days since 1970-01-01 in the configured zone.
         minute: minute of the local day, 0..1439.
         month: months since year 0 of the local day.
+        time: whose time of the day it rather is, by the school calendar.
         is_late: behind the partition's watermark by more than the allowed lateness.
     """
 
-    __slots__ = ("day", "is_late", "minute", "month")
+    __slots__ = ("day", "is_late", "minute", "month", "time")
 
-    def __init__(self, day: int, minute: int, month: int, is_late: bool) -> None:
+    def __init__(
+        self, day: int, minute: int, month: int, is_late: bool, time: Time = "either"
+    ) -> None:
         self.day = day
         self.minute = minute
         self.month = month
         self.is_late = is_late
+        self.time = time
 
 
 class Features:
@@ -69,6 +75,11 @@ class Features:
         since_recharge_s: seconds since the last recharge; None if none was seen, or out of order.
         recharges_week, recharged_week, other_recharges_week: decayed count and sum of recharges,
             and count of those with an instrument of another holder; 0 if none was seen.
+        traits: what this tip is like, a mask of `traits`; 0 where nobody looked.
+        genre: a mark of the room's category; 0 if not said.
+        is_perk: whether it buys lasting rights or goods.
+        habits: the packed counts of traits with this tip.
+        site_traits: how common each trait is on the site.
         account_age_ms: since the account was made; None if the event does not say.
         device, instrument, streamer: how this tipper knows them; None if not said.
         typical_tip, typical_week, typical_session: the site; None while too little is known.
@@ -76,11 +87,12 @@ class Features:
 
     __slots__ = (
         "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
-        "in_order", "is_combo", "is_new_session", "log_value", "moment", "month_sum",
-        "session_decisions", "session_level", "session_pace", "session_recharges",
-        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
-        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "sum_60d", "sum_day",
-        "sum_hour", "sum_week", "typical_session", "typical_tip", "typical_week", "value",
+        "genre", "habits", "in_order", "is_combo", "is_new_session", "is_perk", "log_value",
+        "moment", "month_sum", "session_decisions", "session_level", "session_pace",
+        "session_recharges", "session_start_ms", "session_sum", "sessions",
+        "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
+        "sessions_variance", "site_traits", "sum_60d", "sum_day", "sum_hour", "sum_week", "traits",
+        "typical_session", "typical_tip", "typical_week", "value",
     )  # fmt: skip
 
     event: Event
@@ -112,6 +124,11 @@ class Features:
     sessions_variance: float
     sessions_decisions_mean: float
     sessions_decisions_variance: float
+    traits: int
+    habits: bytes
+    genre: int
+    is_perk: bool
+    site_traits: SiteTraits
     account_age_ms: int | None
     typical_tip: Typical | None
     typical_week: Typical | None
@@ -167,6 +184,8 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
         if event.account_created_ms is None
         else max(0, event.event_time_ms - event.account_created_ms)
     )
+    f.traits, f.habits, f.site_traits = 0, before.traits, population.traits
+    f.genre, f.is_perk = 0, False
     f.typical_tip = population.tips.typical
     f.typical_week = population.weeks.typical
     f.typical_session = population.sessions.typical

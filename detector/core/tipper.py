@@ -12,6 +12,8 @@ import struct
 from typing import NamedTuple
 from zlib import crc32
 
+from detector.core import traits
+
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
@@ -20,6 +22,10 @@ SESSION_GAP_MS = HOUR_MS // 2
 
 COMBO_GAP_MS = 3_000
 """The same gift to the same streamer again within this time is one combo, not one more decision."""
+
+DECLARED_MINOR, CONFIRMED_MINOR, CLAIMED_MINOR, ADULT_AGE, NAMED, NOT_NAMED = 1, 2, 4, 8, 16, 32
+"""Once said of an account: a minor's, by an event, a reviewer, a refund claim; an adult's age; with
+and without a real name. Bits of `TipperStats.facts`."""
 
 MOST_RECHARGES = 65_535
 """Recharges of one session are counted up to this."""
@@ -49,17 +55,26 @@ class TipperStats:
     at `recharge_ms`; `recharges_waiting`: recharges since the last tip; `session_recharges`: those
     of the session, up to the last tip; `balance`: what is left of all recharges seen, at least 0.
 
+    `traits`: hours with a tip by what they were like, see `traits`; `genre`: a mark of the room
+    category it mostly tips in, 0 if unknown, and by how many hours `genre_lead` it leads; `facts`:
+    what was once said of the account, see `DECLARED_MINOR`; `child_peak`: the most that its tips
+    looked like a child's, 0..1, fading over months; `*_hour`, hours since 1970, 0 for never: when
+    it was last known to be a minor's, when a real name was added, when it last bought a perk;
+    `perks`, `claims`: perks bought and refunds claimed, up to 255 each.
+
     Made by `unpack` only; a plain class, since it is filled and read for every tip.
     """
 
     __slots__ = (
-        "balance", "day", "day_mean", "day_sum", "day_variance", "days", "devices", "first_ms",
-        "gap_mean", "gap_variance", "gaps", "hours", "instruments", "last_ms", "last_value",
-        "max_ms", "max_value", "mean", "month", "month_sum", "n", "other_recharges_week",
-        "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week", "session_decisions",
-        "session_level", "session_pace", "session_recharges", "session_start_ms", "session_sum",
-        "sessions", "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
-        "sessions_variance", "streamers", "sum_60d", "sum_day", "sum_hour", "sum_week", "variance",
+        "balance", "child_peak", "claims", "day", "day_mean", "day_sum", "day_variance", "days",
+        "devices", "facts", "first_ms", "gap_mean", "gap_variance", "gaps", "genre", "genre_lead",
+        "hours", "instruments", "last_ms", "last_value", "max_ms", "max_value", "mean",
+        "minor_hour", "month", "month_sum", "n", "named_hour", "other_recharges_week", "perk_hour",
+        "perks", "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week",
+        "session_decisions", "session_level", "session_pace", "session_recharges",
+        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
+        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamers", "sum_60d",
+        "sum_day", "sum_hour", "sum_week", "traits", "variance",
     )  # fmt: skip
 
     n: int
@@ -101,6 +116,16 @@ class TipperStats:
     recharges_waiting: int
     session_recharges: int
     balance: int
+    traits: bytes
+    genre: int
+    genre_lead: int
+    facts: int
+    child_peak: float
+    minor_hour: int
+    named_hour: int
+    perk_hour: int
+    perks: int
+    claims: int
     hours: bytes
     devices: bytes
     instruments: bytes
@@ -114,6 +139,8 @@ _HEAD = struct.Struct(
     "Idd" "Idd"  # days; gaps
     "qqIdd" "Idddd"  # the session; sessions
     "qfff" "HHq"  # recharges; those of the session, and what is left
+    f"{traits.SIZE}s" "HB"  # traits of its hours; the genre
+    "Be" "III" "BB"  # facts, likeness to a child's; hours of three of them; perks and claims
     "24s" "BBB"  # hours; lengths of the three lists
 )  # fmt: skip
 
@@ -129,6 +156,8 @@ def pack(t: TipperStats) -> bytes:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
+        t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
+        t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
         t.hours, len(t.devices), len(t.instruments), len(t.streamers),
     )  # fmt: skip
     return head + t.devices + t.instruments + t.streamers
@@ -146,6 +175,8 @@ def unpack(packed: bytes) -> TipperStats:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
+        t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
+        t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
         t.hours, devices, instruments, _,
     ) = _HEAD.unpack_from(packed)  # fmt: skip
     to_instruments = _HEAD.size + devices
@@ -169,7 +200,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 286 bytes, expected 287 or more
+    ValueError: a tipper: found 356 bytes, expected 357 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")

@@ -16,11 +16,19 @@ from detector.core.event import Event
 from detector.core.features import Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
-from detector.core.memory import advance, learn, recharge
+from detector.core.memory import advance, learn, note_minor, recharge
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
-from detector.core.tipper import PACKED_NEW_TIPPER, TipperStats, pack, unpack
+from detector.core.tipper import (
+    CONFIRMED_MINOR,
+    DECLARED_MINOR,
+    PACKED_NEW_TIPPER,
+    TipperStats,
+    pack,
+    unpack,
+)
+from detector.core.trait_reader import TraitReader
 
 
 class TipperView:
@@ -31,6 +39,7 @@ class TipperView:
         currencies: amounts are compared in minor units of the base currency.
         fusion: makes flags of findings.
         max_entries, idle_ms: how many tippers are remembered, and how long without an event.
+        reader: sees what a tip is like.
 
     Attributes:
         tippers: tipper id → packed `TipperStats`.
@@ -44,9 +53,11 @@ class TipperView:
         fusion: Fusion,
         max_entries: int,
         idle_ms: int,
+        reader: TraitReader,
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
+        self._reader = reader
         self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
             (detector.kind, fusion.floor.get(detector.kind, 0.5), detector)
             for detector in (
@@ -87,6 +98,7 @@ class TipperView:
         tipper_id, population = event.tipper_id or "", self._population_of(event)
         before = self._tipper(tipper_id)
         features = compute(event, moment, before, population)  # this tip is not in its own baseline
+        self._reader.fill(features)
         scores: dict[str, float] = {}
         flags: list[Flag] = []
         for kind, floor, detector in self._detectors:
@@ -100,9 +112,18 @@ class TipperView:
                     )  # fmt: skip
                     if flag is not None:
                         flags.append(flag)
-        self.tippers.put(tipper_id, pack(advance(features)), now_ms)
+        after = advance(features)
+        if "minor" in scores:
+            _remember_minor(after, scores["minor"], event.event_time_ms)
+        self.tippers.put(tipper_id, pack(after), now_ms)
         learn(population, features)
         return scores, flags
+
+    def confirm_minor(self, tipper_id: str, at_ms: int) -> None:
+        """A reviewer has found that a minor tipped by this account, epoch ms."""
+        tipper = self._tipper(tipper_id)
+        note_minor(tipper, CONFIRMED_MINOR, at_ms)
+        self.tippers.put(tipper_id, pack(tipper), at_ms)
 
     def _remember_recharge(self, event: Event, now_ms: int) -> None:
         tipper_id = event.tipper_id or ""
@@ -119,3 +140,10 @@ class TipperView:
         if population is None:
             population = self.populations[currency] = Population()
         return population
+
+
+def _remember_minor(tipper: TipperStats, score: float, at_ms: int) -> None:
+    if score == 1.0:  # declared
+        note_minor(tipper, DECLARED_MINOR, at_ms)
+    elif score > tipper.child_peak:
+        tipper.child_peak = score
