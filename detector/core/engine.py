@@ -14,6 +14,7 @@ import orjson
 
 from detector.core.calendar import LocalCalendar
 from detector.core.cases import Case, Cases
+from detector.core.claimants import checked_accounts
 from detector.core.decode import Skipped
 from detector.core.event import Event
 from detector.core.features import Moment
@@ -42,7 +43,7 @@ from detector.core.trait_reader import TraitReader
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
 
-_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
+_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6, "refund_abuse": 0.7}
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 DUPLICATE = Skipped("duplicate")
@@ -183,6 +184,7 @@ class Engine:
             ),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
+            Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
         )
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 

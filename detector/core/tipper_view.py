@@ -7,16 +7,18 @@ zones, repeated events or what a decision is written as.
 
 from __future__ import annotations
 
+from detector.core.claimants import Claimants
 from detector.core.detectors import Detector
 from detector.core.detectors.binge import Binge
 from detector.core.detectors.cap import Cap
 from detector.core.detectors.minor import Minor
 from detector.core.detectors.outsized import Outsized
+from detector.core.detectors.refund_abuse import Claim, RefundAbuse
 from detector.core.event import Event
 from detector.core.features import Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
-from detector.core.memory import advance, learn, note_minor, recharge
+from detector.core.memory import advance, claim, learn, note_minor, recharge
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
@@ -44,6 +46,7 @@ class TipperView:
     Attributes:
         tippers: tipper id → packed `TipperStats`.
         populations: currency → what is typical over its tips.
+        claimants: who claimed refunds, and for which accounts.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class TipperView:
             )
         )
         self.tippers: Generations[bytes] = Generations(max_entries, idle_ms)
+        self._refund_abuse = RefundAbuse()
+        self.claimants = Claimants(max(100, max_entries // 8), idle_ms)
         self.populations: dict[str, Population] = {}
 
     types = frozenset(("tip", "recharge", "refund"))
@@ -90,6 +95,8 @@ class TipperView:
             return self._score_tip(event, moment, now_ms)
         if event.type == "recharge":
             self._remember_recharge(event, now_ms)
+        elif event.type == "refund":
+            return self._score_claim(event, moment, now_ms)
         return {}, []
 
     def _score_tip(
@@ -124,6 +131,27 @@ class TipperView:
         tipper = self._tipper(tipper_id)
         note_minor(tipper, CONFIRMED_MINOR, at_ms)
         self.tippers.put(tipper_id, pack(tipper), at_ms)
+
+    def _score_claim(
+        self, event: Event, moment: Moment, now_ms: int
+    ) -> tuple[dict[str, float], list[Flag]]:
+        tipper_id, tipper = event.tipper_id or "", self._tipper(event.tipper_id or "")
+        accounts = 0
+        if event.claimant_id is not None:
+            accounts = self.claimants.add(event.claimant_id, tipper_id, now_ms)
+        found = Claim(event, tipper, self._population_of(event).traits, accounts)
+        detector, flags = self._refund_abuse, []
+        score = detector.score(found)
+        if score >= self._fusion.floor.get(detector.kind, 0.5):
+            flag = self._fusion.flag(
+                detector.kind, score, detector.explain(found), event, ("tipper", tipper_id),
+                moment.day, None,
+            )  # fmt: skip
+            if flag is not None:
+                flags.append(flag)
+        claim(tipper, event)
+        self.tippers.put(tipper_id, pack(tipper), now_ms)
+        return {detector.kind: score}, flags
 
     def _remember_recharge(self, event: Event, now_ms: int) -> None:
         tipper_id = event.tipper_id or ""

@@ -35,7 +35,7 @@ _RECENT_HOURS = 240.0  # time constant of what is recent
 _MOST = 65_535
 _GUESS_WORTH = 100  # hours of the site that the expert's guess is worth
 _SITE_WORTH = 4  # hours of an account that the site's share is worth
-_DAILY_DECAY = 0.8
+_LATELY, _LONG = 0.8, 0.99  # what an hour of a day ago counts
 _CONVINCING = 3.0  # nats by which the recent hours speak against the earlier ones
 
 
@@ -107,7 +107,10 @@ class Counts(NamedTuple):
         return self.recent[trait.bit_length()] / self.recent[0] if self.recent[0] else 0.0
 
     def earlier_share(self, trait: int, site_share: float) -> float:
-        """Share of the hours before the recent ones, drawn to the site's while they are few."""
+        """Share of the hours before the recent ones, drawn to the site's while they are few.
+
+        Between 0 and 1, both excluded, if the site's is.
+        """
         place = trait.bit_length()
         hours = max(0.0, self.ever[0] - self.recent[0])
         with_it = max(0.0, self.ever[place] - self.recent[place])
@@ -136,48 +139,64 @@ def unlike(counts: Counts, trait: int, expected: float) -> float:
 
 
 class SiteTraits:
-    """How common each trait is among the site's hours with a tip, over the last days.
+    """How common each trait is among the site's hours with a tip, lately and in the long run.
 
-    What everybody does (tips by day in the holidays, other devices after a sale) is so no
+    What everybody does of late (tips by day in the holidays, other devices after a sale) is so no
     evidence against one.
 
     >>> site = SiteTraits()
-    >>> site.add(20_000, CHILD_TIME)
-    >>> SiteTraits.load(site.save()).share(CHILD_TIME) == site.share(CHILD_TIME)
+    >>> for day in range(300):
+    ...     for hour in range(10):
+    ...         site.add(20_000 + day, CHILD_TIME if hour < 5 or day > 290 else 0)
+    >>> round(site.share(CHILD_TIME), 1), round(site.shift(CHILD_TIME, 0.2), 1)
+    (0.6, 0.3)
+    >>> SiteTraits.load(site.save()).save() == site.save()
     True
     """
 
-    __slots__ = ("_counts", "_day", "_hours")
+    __slots__ = ("_day", "_lately", "_long")
 
     def __init__(self) -> None:
         self._day = 0
-        self._hours = 0.0
-        self._counts = [0.0] * len(NAMES)
+        self._lately = [0.0] * (len(NAMES) + 1)  # all hours, then those with each trait
+        self._long = [0.0] * (len(NAMES) + 1)
 
     def add(self, day: int, mask: int) -> None:
-        """Counts one hour of one account, seen on a local day; a day ago counts four fifths."""
+        """Counts one hour of one account, seen on a local day."""
         if day > self._day:
-            if self._hours:
-                decay = _DAILY_DECAY ** min(day - self._day, 1_000)
-                self._hours *= decay
-                self._counts = [count * decay for count in self._counts]
+            days = min(day - self._day, 1_000)
+            self._lately = [count * _LATELY**days for count in self._lately]
+            self._long = [count * _LONG**days for count in self._long]
             self._day = day
-        self._hours += 1.0
-        counts = self._counts
+        lately, long = self._lately, self._long
+        lately[0] += 1.0
+        long[0] += 1.0
         while mask:
             lowest = mask & -mask
-            counts[lowest.bit_length() - 1] += 1.0
+            place = lowest.bit_length()
+            lately[place] += 1.0
+            long[place] += 1.0
             mask ^= lowest
 
     def share(self, trait: int) -> float:
-        """Share of hours with the trait, 0..1; the expert's guess while little is known."""
-        place = trait.bit_length() - 1
-        known = self._counts[place] + _GUESS_WORTH * _EXPECTED[place]
-        return known / (self._hours + _GUESS_WORTH)
+        """Share of the latest hours with the trait, 0..1; an expert's guess while few are known."""
+        return _share(self._lately, trait)
+
+    def shift(self, trait: int, share: float) -> float:
+        """An earlier share of an account, moved by as much as the site's has risen lately.
+
+        In odds; a fall moves nothing. Never below half the site's own share, since a rare trait
+        in a short life is no rule of that life.
+        """
+        now, before = _share(self._lately, trait), _share(self._long, trait)
+        if now > before:
+            odds = share / (1 - share) * (now / (1 - now)) / (before / (1 - before))
+            share = odds / (1 + odds)
+        return max(share, 0.5 * now)
 
     def save(self) -> dict[str, Any]:
         """What it knows, JSON-able."""
-        return {"day": self._day, "hours": self._hours, "counts": self._counts.copy()}
+        return {"day": self._day, "lately": self._lately.copy(), "long": self._long.copy()}
 
     @classmethod
     def load(cls, saved: dict[str, Any]) -> SiteTraits:
@@ -187,8 +206,16 @@ class SiteTraits:
             ValueError, TypeError, KeyError: it is something else.
         """
         site = cls()
-        site._day, site._hours = int(saved["day"]), float(saved["hours"])
-        site._counts = [float(count) for count in saved["counts"]]
-        if len(site._counts) != len(NAMES):
-            raise ValueError(f"counts: found {len(site._counts)}, expected {len(NAMES)}")
+        site._day = int(saved["day"])
+        site._lately = [float(count) for count in saved["lately"]]
+        site._long = [float(count) for count in saved["long"]]
+        expected = len(NAMES) + 1
+        if {len(site._lately), len(site._long)} != {expected}:
+            raise ValueError(f"counts: found another number of them, expected {expected}")
         return site
+
+
+def _share(counts: list[float], trait: int) -> float:
+    place = trait.bit_length()
+    known = counts[place] + _GUESS_WORTH * _EXPECTED[place - 1]
+    return known / (counts[0] + _GUESS_WORTH)

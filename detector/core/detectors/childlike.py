@@ -8,18 +8,18 @@ replace the weights, `weights` is the seam.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import exp
 
 from detector.core import traits
-from detector.core.clues import Clue, families, weigh
+from detector.core.clues import SUPPORT, Clue, families, weigh
 from detector.core.evidence import strength
 from detector.core.features import Features
 from detector.core.reasons import Reason
 from detector.core.tipper import CLAIMED_MINOR, DAY_MS, HOUR_MS
 from detector.core.traits import Counts, unlike
 
-BIAS = -3.5
+BIAS = -3.2
 """Log odds without any evidence: the tips of few accounts are a child's."""
 
 CLUES = (
@@ -43,6 +43,9 @@ _SPECIFIC = (
     traits.NEW_DEVICE | traits.NEW_STREAMER | traits.CHILD_ROOM | traits.CHILD_WORDS
     | traits.OTHER_HOLDER | traits.RECHARGED
 )  # fmt: skip
+_CHILDS = frozenset(
+    ("child_time", "new_device", "child_room", "child_words", "other_holder", "known_minor")
+)
 _LOW_AT_MOST, _MEDIUM_AT_MOST = 0.7, 0.89  # with the thresholds as shipped
 _SILENT = 0.5
 _STRONG = 1.3  # log odds of a family that needs only one other beside it
@@ -78,13 +81,21 @@ class ChildLike:
         if score < _SILENT:
             return score
         speaking = families(CLUES, self.weights, values)
-        if not speaking.keys() - {"tempo", "amount"}:  # anybody's hours, anybody's splurge
-            return min(score, _SILENT)
+        if all(weight * value < SUPPORT for weight, value in self._childs(values)):
+            return min(score, _SILENT)  # anybody's splurge
+        if not speaking.keys() - {"tempo", "amount"}:
+            return min(score, _SILENT)  # anybody's hours
         if len(speaking) < 2:
             return min(score, _LOW_AT_MOST)
         if len(speaking) == 2 and min(speaking.values()) < _STRONG:
             return min(score, _MEDIUM_AT_MOST)
         return score
+
+    def _childs(self, values: Sequence[float]) -> Iterator[tuple[float, float]]:
+        """Weights and values of what points at a child or a second user, and not at a mood."""
+        for clue, weight, value in zip(CLUES, self.weights, values, strict=True):
+            if clue.name in _CHILDS:
+                yield weight, value
 
     def explain(self, f: Features) -> list[Reason]:
         """Every clue that counts, and the benign explanations that were checked."""
@@ -170,7 +181,8 @@ def _unlike(f: Features, counts: Counts, mask: int, trait: int, all_life: float)
     if not mask & trait:
         return 0.0
     site = f.site_traits.share(trait)
-    change = unlike(counts, trait, max(site, counts.earlier_share(trait, site)))
+    earlier = counts.earlier_share(trait, site)
+    change = unlike(counts, trait, f.site_traits.shift(trait, earlier))
     return max(change, all_life * unlike(counts, trait, site)) if all_life else change
 
 
@@ -186,12 +198,12 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
 
 
 def _spending(f: Features) -> float:
-    usual = _usual_week(f)
+    """A week far above the account's own, and not small for the site; above the site's if new."""
+    usual, site = _usual_week(f), f.typical_week
     if usual is None:
-        return 0.0
+        return 0.0 if site is None else 0.7 * strength(f.sum_week / site.high)
     above = strength(f.sum_week / (4.0 * max(usual, 1.0)))
-    site = f.typical_week
-    return above if site is None else above * strength(2.0 * f.sum_week / site.middle)
+    return above if site is None else above * strength(4.0 * f.sum_week / site.middle)
 
 
 def _usual_week(f: Features) -> float | None:

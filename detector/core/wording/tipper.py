@@ -121,6 +121,47 @@ TIPPER: dict[str, tuple[str, str]] = {
         "From a device that the account has used {observed} times",
         "来自该账号已使用{observed}次的设备",
     ),
+    "refund_adult_hours": (
+        "Share of hours with tips in which a child is at school or asleep: {observed} ({n} hours)",
+        "打赏时段落在上课时间或深夜的占比{observed}（{n}个小时段）",
+    ),
+    "refund_adult_life": (
+        "For {observed} days the account lived an even life that did not look like a child's "
+        "({n} tips)",
+        "该账号{observed}天来使用平稳，不像未成年人（{n}笔）",
+    ),
+    "refund_one_device": (
+        "One device all along, and no instrument of somebody else ({n} tips)",
+        "始终使用同一设备，且未使用他人支付工具（{n}笔）",
+    ),
+    "refund_adult_age": (
+        "The account's age was given as an adult's",
+        "账号登记年龄为成年人",
+    ),
+    "refund_adult_words": (
+        "An adult's words came with tips in {observed} of {n} hours",
+        "{n}个打赏时段中有{observed}个出现成年人用语",
+    ),
+    "refund_perks": (
+        "{observed} gifts with lasting rights or goods (such as 舰长) were bought before the claim",
+        "申请退款前购买过{observed}次附带权益或实物的礼物（如舰长）",
+    ),
+    "refund_claimant": (
+        "The same claimant has claimed for {observed} accounts or more",
+        "同一申请人至少为{observed}个账号申请退款",
+    ),
+    "refund_claimed_before": (
+        "The account has claimed refunds {observed} times before",
+        "该账号此前已申请退款{observed}次",
+    ),
+    "refund_named_late": (
+        "A real name was added {observed} days before the claim",
+        "申请退款前{observed}天才补充实名",
+    ),
+    "refund_childlike": (
+        "The account did look like a child's before the claim: {observed} ({n} hours)",
+        "申请前该账号的使用确像未成年人：{observed}（{n}个小时段）",
+    ),
     "benign_love_number": (
         "{observed} {unit} is a number of affection (520, 1314), from a steady supporter of this "
         "streamer ({n} tips)",
