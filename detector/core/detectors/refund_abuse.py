@@ -32,17 +32,17 @@ CLUES = (
     Clue("one_device", "device", 0.8, "one device and the holder's own instrument all along"),
     Clue("adult_age", "identity", 0.4, "age verified as an adult's: weak, the parent's may be"),
     Clue("adult_words", "content", 2.0, "adult chat throughout (2020 Su 08 Min Zhong 3261)"),
-    Clue("perks", "money_flow", 2.4, "monthly 舰长 for the gifts that come with it, then a claim"),
+    Clue("perks", "money_flow", 3.0, "monthly 舰长 for the gifts that come with it, then a claim"),
     Clue("claimant", "identity", 4.6, "one minor or guardian over several accounts"),
     Clue("claimed_before", "feedback", 1.8, "claims again and again"),
-    Clue("named_late", "identity", 1.5, "real name added just before the claim"),
+    Clue("named_late", "identity", 1.8, "real name added just before the claim"),
     Clue("childlike", "content", -4.0, "the account did look like a child's: the claim fits"),
 )
 """What the model reads, in the order of its values."""
 
 _OF_MINORS = frozenset(clue.name for clue in CLUES) - {"claimant", "claimed_before"}
-_ADULT_SHARE = 0.3
-_LIFE_DAYS, _LIFE_HOURS = 60.0, 40.0
+_ADULT_SHARE = 0.25
+_LIFE_DAYS, _LIFE_HOURS = 60.0, 25.0
 _PERK_COUNTS_HOURS = 35 * 24
 _NAMED_COUNTS_HOURS = 7 * 24
 _DECLARED_FADES_MS = 365 * DAY_MS
