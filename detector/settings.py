@@ -22,6 +22,7 @@ from detector.core.fusion import Thresholds
 from detector.core.lexicon import Lexicon
 from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
+from detector.core.school import SchoolTimes, parse_days, parse_times
 
 ENVIRONMENT_PREFIX = "TIP_DETECTOR__"
 DAY_MS = 86_400_000
@@ -140,6 +141,38 @@ class WordSettings(_Section):
     child: list[Word]
     adult: list[Word]
     bet: list[Word]
+    child_rooms: list[Word]
+    perks: list[Word]
+
+
+class SchoolSettings(_Section):
+    days: list[Annotated[int, Field(ge=1, le=7)]]
+    hours: list[str]
+    after_school: str
+    free_day: str
+    night: str
+    holidays: Annotated[list[str], Field(max_length=400)]
+
+    @field_validator("hours", "after_school", "free_day", "night")
+    @classmethod
+    def _are_times(cls, written: list[str] | str) -> list[str] | str:
+        for text in [written] if isinstance(written, str) else written:
+            parse_times(text)
+        return written
+
+    @field_validator("holidays")
+    @classmethod
+    def _are_days(cls, written: list[str]) -> list[str]:
+        for text in written:
+            parse_days(text)
+        return written
+
+    def times(self) -> SchoolTimes:
+        """A pupil's times as the engine reads them."""
+        return SchoolTimes(
+            tuple(self.days), tuple(self.hours), self.after_school, self.free_day, self.night,
+            tuple(self.holidays),
+        )  # fmt: skip
 
 
 class CommitSettings(_Section):
@@ -191,6 +224,7 @@ class Settings(_Section):
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
     words: WordSettings
+    school: SchoolSettings
     commit: CommitSettings
     checkpoint: CheckpointSettings
     merge: MergeSettings
@@ -245,6 +279,9 @@ class Settings(_Section):
                 kind: Thresholds(each.low, each.medium, each.high)
                 for kind, each in self.thresholds.items()
             },
+            school=self.school.times(),
+            child_rooms=tuple(self.words.child_rooms),
+            perks=tuple(self.words.perks),
         )
 
 

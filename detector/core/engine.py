@@ -14,6 +14,7 @@ import orjson
 
 from detector.core.calendar import LocalCalendar
 from detector.core.cases import Case, Cases
+from detector.core.claimants import checked_accounts
 from detector.core.decode import Skipped
 from detector.core.event import Event
 from detector.core.features import Moment
@@ -22,6 +23,7 @@ from detector.core.generations import Cut, Generations
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
+from detector.core.school import SchoolCalendar, SchoolTimes
 from detector.core.state import (
     CHUNK_BYTES,
     Head,
@@ -36,11 +38,12 @@ from detector.core.state import (
 from detector.core.streamer import StreamerStats, StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
+from detector.core.trait_reader import TraitReader
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
 
-_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
+_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6, "refund_abuse": 0.7}
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 DUPLICATE = Skipped("duplicate")
@@ -61,6 +64,9 @@ class EngineConfig:
         streamer_idle_ms, streamer_max_entries: the same for streamers.
         case_cool_down_ms: event time without a finding that closes a case.
         thresholds: kind → scores from which a finding is low, medium, high.
+        school: a pupil's times.
+        child_rooms, perks: words of room categories that children watch, and of gifts that come
+            with lasting rights or goods.
     """
 
     zone: str
@@ -73,6 +79,9 @@ class EngineConfig:
     streamer_max_entries: int
     case_cool_down_ms: int
     thresholds: dict[str, Thresholds]
+    school: SchoolTimes
+    child_rooms: tuple[str, ...]
+    perks: tuple[str, ...]
 
 
 class Decision:
@@ -148,14 +157,16 @@ class Engine:
         self._dedupe = dedupe
         self._lateness_ms = config.allowed_lateness_ms
         self._calendar = LocalCalendar(config.zone)
+        self._school = SchoolCalendar(config.school)
         self._seen: Generations[bool] = Generations(
             config.duplicate_max_entries, config.duplicate_horizon_ms
         )
         self._cases = Cases(config.case_cool_down_ms)
         self._fusion = Fusion(policy, config.thresholds, self._cases)
         self._tipper_view = TipperView(
-            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms
-        )
+            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
+            TraitReader(config.child_rooms, config.perks),
+        )  # fmt: skip
         self._streamer_view = StreamerView(
             policy, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
         )
@@ -173,6 +184,7 @@ class Engine:
             ),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
+            Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
         )
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 
@@ -189,7 +201,8 @@ class Engine:
         day, minute = self._calendar.day_and_minute(now_ms)
         is_late = now_ms < self.watermark_ms - self._lateness_ms
         decision = Decision(event, {}, is_late)
-        self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late))
+        time = self._school.time_of(day, minute)
+        self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late, time))
         if self._dedupe:
             self._seen.put(event.event_id, True, self.watermark_ms)
         return decision

@@ -11,17 +11,20 @@ from math import exp, log
 
 from detector.core.event import Event
 from detector.core.population import Population, Typical
+from detector.core.school import Time
 from detector.core.tipper import (
     COMBO_GAP_MS,
     DAY_MS,
     HOUR_MS,
+    MOST_RECHARGES,
     SESSION_GAP_MS,
+    WEEK_MS,
     Known,
     TipperStats,
     look_up,
 )
+from detector.core.traits import SiteTraits
 
-_WEEK_MS = 7 * DAY_MS
 _60_DAYS_MS = 60 * DAY_MS
 
 
@@ -32,16 +35,20 @@ class Moment:
         day: days since 1970-01-01 in the configured zone.
         minute: minute of the local day, 0..1439.
         month: months since year 0 of the local day.
+        time: whose time of the day it rather is, by the school calendar.
         is_late: behind the partition's watermark by more than the allowed lateness.
     """
 
-    __slots__ = ("day", "is_late", "minute", "month")
+    __slots__ = ("day", "is_late", "minute", "month", "time")
 
-    def __init__(self, day: int, minute: int, month: int, is_late: bool) -> None:
+    def __init__(
+        self, day: int, minute: int, month: int, is_late: bool, time: Time = "either"
+    ) -> None:
         self.day = day
         self.minute = minute
         self.month = month
         self.is_late = is_late
+        self.time = time
 
 
 class Features:
@@ -64,6 +71,15 @@ class Features:
         session_level: mean log value of the session, newest weighted most.
         sessions, sessions_mean, sessions_variance, sessions_decisions_mean,
         sessions_decisions_variance: the tipper's ended sessions.
+        session_recharges: recharges since the session began, those that led to it included.
+        since_recharge_s: seconds since the last recharge; None if none was seen, or out of order.
+        recharges_week, recharged_week, other_recharges_week: decayed count and sum of recharges,
+            and count of those with an instrument of another holder; 0 if none was seen.
+        traits: what this tip is like, a mask of `traits`; 0 where nobody looked.
+        genre: a mark of the room's category; 0 if not said.
+        is_perk: whether it buys lasting rights or goods.
+        habits: the packed counts of traits with this tip.
+        site_traits: how common each trait is on the site.
         account_age_ms: since the account was made; None if the event does not say.
         device, instrument, streamer: how this tipper knows them; None if not said.
         typical_tip, typical_week, typical_session: the site; None while too little is known.
@@ -71,11 +87,12 @@ class Features:
 
     __slots__ = (
         "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
-        "in_order", "is_combo", "is_new_session", "log_value", "moment", "month_sum",
-        "session_decisions", "session_level", "session_pace", "session_start_ms", "session_sum",
-        "sessions", "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
-        "sessions_variance", "sum_60d", "sum_day", "sum_hour", "sum_week", "typical_session",
-        "typical_tip", "typical_week", "value",
+        "genre", "habits", "in_order", "is_combo", "is_new_session", "is_perk", "log_value",
+        "moment", "month_sum", "session_decisions", "session_level", "session_pace",
+        "session_recharges", "session_start_ms", "session_sum", "sessions",
+        "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
+        "sessions_variance", "site_traits", "sum_60d", "sum_day", "sum_hour", "sum_week", "traits",
+        "typical_session", "typical_tip", "typical_week", "value",
     )  # fmt: skip
 
     event: Event
@@ -101,17 +118,23 @@ class Features:
     session_start_ms: int
     session_pace: float
     session_level: float
+    session_recharges: int
     sessions: int
     sessions_mean: float
     sessions_variance: float
     sessions_decisions_mean: float
     sessions_decisions_variance: float
+    traits: int
+    habits: bytes
+    genre: int
+    is_perk: bool
+    site_traits: SiteTraits
     account_age_ms: int | None
     typical_tip: Typical | None
     typical_week: Typical | None
     typical_session: Typical | None
 
-    # Asked for the few tips that are worth a flag, so they are looked up only then.
+    # Asked for few tips, so they are looked up only then.
 
     @property
     def device(self) -> Known | None:
@@ -124,6 +147,27 @@ class Features:
     @property
     def streamer(self) -> Known | None:
         return look_up(self.before.streamers, self.event.streamer_id)
+
+    @property
+    def since_recharge_s(self) -> float | None:
+        elapsed_ms = self.event.event_time_ms - self.before.recharge_ms
+        return elapsed_ms / 1000 if self.before.recharge_ms and elapsed_ms >= 0 else None
+
+    @property
+    def recharges_week(self) -> float:
+        return self.before.recharges_week * self._since_recharge_decay()
+
+    @property
+    def recharged_week(self) -> float:
+        return self.before.recharged_week * self._since_recharge_decay()
+
+    @property
+    def other_recharges_week(self) -> float:
+        return self.before.other_recharges_week * self._since_recharge_decay()
+
+    def _since_recharge_decay(self) -> float:
+        elapsed_ms = self.event.event_time_ms - self.before.recharge_ms
+        return exp(-elapsed_ms / WEEK_MS) if elapsed_ms > 0 else 1.0
 
 
 def compute(event: Event, moment: Moment, before: TipperStats, population: Population) -> Features:
@@ -140,6 +184,8 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
         if event.account_created_ms is None
         else max(0, event.event_time_ms - event.account_created_ms)
     )
+    f.traits, f.habits, f.site_traits = 0, before.traits, population.traits
+    f.genre, f.is_perk = 0, False
     f.typical_tip = population.tips.typical
     f.typical_week = population.weeks.typical
     f.typical_session = population.sessions.typical
@@ -151,7 +197,7 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
     if elapsed_ms >= 0:
         f.sum_hour = before.sum_hour * exp(-elapsed_ms / HOUR_MS) + value
         f.sum_day = before.sum_day * exp(-elapsed_ms / DAY_MS) + value
-        f.sum_week = before.sum_week * exp(-elapsed_ms / _WEEK_MS) + value
+        f.sum_week = before.sum_week * exp(-elapsed_ms / WEEK_MS) + value
         f.sum_60d = before.sum_60d * exp(-elapsed_ms / _60_DAYS_MS) + value
     else:  # the tip is worth less by now; the sums stay where they are in time
         f.sum_hour = before.sum_hour + value * exp(elapsed_ms / HOUR_MS)
@@ -184,6 +230,8 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
     f.sessions_decisions_mean = before.sessions_decisions_mean
     f.sessions_decisions_variance = before.sessions_decisions_variance
     if f.is_new_session:
+        is_led_to = event.event_time_ms - before.recharge_ms <= SESSION_GAP_MS
+        f.session_recharges = before.recharges_waiting if is_led_to else 0
         f.gap_s = elapsed_ms / 1000 if before.n else None
         f.is_combo = False
         f.session_start_ms, f.session_sum, f.session_decisions = event.event_time_ms, f.value, 1
@@ -203,6 +251,7 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
             )
         return
     f.session_start_ms = before.session_start_ms
+    f.session_recharges = min(MOST_RECHARGES, before.session_recharges + before.recharges_waiting)
     f.session_pace, f.session_level = before.session_pace, before.session_level
     if f.moment.is_late:  # which session it belonged to is no longer known
         f.gap_s, f.is_combo = None, False

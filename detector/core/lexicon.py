@@ -32,7 +32,7 @@ class Lexicon:
         self, child: Iterable[str] = (), adult: Iterable[str] = (), bet: Iterable[str] = ()
     ) -> None:
         lists = ((CHILD, tuple(child)), (ADULT, tuple(adult)), (BET, tuple(bet)))
-        self._patterns = tuple((mark, _pattern(words)) for mark, words in lists if words)
+        self._patterns = tuple((mark, pattern(words)) for mark, words in lists if words)
 
     def marks(self, text: str) -> int:
         """The marks of a text; 0 for none."""
@@ -43,9 +43,14 @@ class Lexicon:
         return found
 
 
-def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+def pattern(words: Iterable[str]) -> re.Pattern[str]:
+    """Finds any of some words, in the way of `Lexicon`; nothing where there are none.
+
+    >>> bool(pattern(["kids"]).search("Kids & family")), bool(pattern([]).search("kids"))
+    (True, False)
+    """
     parts = []
     for word in words:
         escaped = re.escape(word)
         parts.append(rf"(?<![a-z0-9]){escaped}(?![a-z0-9])" if word.isascii() else escaped)
-    return re.compile("|".join(parts), re.IGNORECASE)
+    return re.compile("|".join(parts) or r"(?!)", re.IGNORECASE)

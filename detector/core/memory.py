@@ -1,21 +1,37 @@
-"""How one tip changes what is remembered: of its tipper, and of the site.
+"""How one event changes what is remembered: of its tipper, and of the site.
 
-Runs after the tip was scored. Robust on purpose: a tip far above the tipper's habit moves his
+Runs after a tip was scored. Robust on purpose: a tip far above the tipper's habit moves his
 mean only as far as the habit's edge would, so that a single outlier, or a fraud, does not become
 the new normal at once, while a lasting change does within a few dozen tips.
 """
 
 from __future__ import annotations
 
-from math import log
+from math import exp, log
 
+from detector.core.event import Event
 from detector.core.features import Features, learn_mean
 from detector.core.population import Population
-from detector.core.tipper import TipperStats, remember
+from detector.core.tipper import (
+    ADULT_AGE,
+    CLAIMED_MINOR,
+    DAY_MS,
+    HOUR_MS,
+    MOST_RECHARGES,
+    NAMED,
+    NOT_NAMED,
+    SESSION_GAP_MS,
+    WEEK_MS,
+    TipperStats,
+    remember,
+)
+from detector.core.traits import Counts
 
 _EDGE = 3.0  # standard deviations beyond which a value counts as if it were at the edge
 _EDGE_FROM = 5  # tips before there is a habit to have an edge
 _SMALLEST_SPREAD = 0.35  # in log units: about 40 %
+_PEAK_FADES_MS = 90 * DAY_MS
+_ADULT_YEARS = 18
 
 
 def advance(f: Features) -> TipperStats:
@@ -36,11 +52,41 @@ def advance(f: Features) -> TipperStats:
         after.max_value, after.max_ms = before.max_value, before.max_ms
     _advance_sums(after, f)
     _advance_sessions(after, f)
+    _advance_recharges(after, f)
+    _advance_traits(after, f)
     after.hours = _count_hour(before.hours, f.moment.minute // 60)
     after.devices = remember(before.devices, event.device_id, at_ms)
     after.instruments = remember(before.instruments, event.instrument_id, at_ms)
     after.streamers = remember(before.streamers, event.streamer_id, at_ms)
     return after
+
+
+def recharge(tipper: TipperStats, event: Event) -> None:
+    """Adds a recharge to a tipper who nobody else holds.
+
+    It shows his devices and instruments before they pay for a tip.
+    """
+    at_ms, value = event.event_time_ms, event.value_minor or 0
+    tipper.devices = remember(tipper.devices, event.device_id, at_ms)
+    tipper.instruments = remember(tipper.instruments, event.instrument_id, at_ms)
+    elapsed_ms = at_ms - tipper.recharge_ms
+    waiting = tipper.recharges_waiting if elapsed_ms <= SESSION_GAP_MS else 0
+    tipper.recharges_waiting = min(MOST_RECHARGES, waiting + 1)
+    weight = 1.0
+    if elapsed_ms >= 0:
+        decay = exp(-elapsed_ms / WEEK_MS)
+        tipper.recharges_week *= decay
+        tipper.recharged_week *= decay
+        tipper.other_recharges_week *= decay
+        tipper.recharge_ms = at_ms
+    else:  # it is worth less by now; the sums stay where they are in time
+        weight = exp(elapsed_ms / WEEK_MS)
+    tipper.recharges_week += weight
+    tipper.recharged_week += weight * value
+    if event.instrument_holder == "other":
+        tipper.other_recharges_week += weight
+    tipper.balance += value
+    _learn_facts(tipper, event)
 
 
 def learn(population: Population, f: Features) -> None:
@@ -49,6 +95,28 @@ def learn(population: Population, f: Features) -> None:
     population.weeks.add(log(f.sum_week))
     if f.is_new_session and f.before.n:
         population.sessions.add(log(f.before.session_sum))
+    if f.before.n and _is_new_hour(f):
+        population.traits.add(f.before.day, Counts.of(f.before.traits).mask)
+
+
+def note_minor(tipper: TipperStats, fact: int, at_ms: int) -> None:
+    """Remembers that the account was known to be a minor's.
+
+    Args:
+        tipper: held by nobody else.
+        fact: `DECLARED_MINOR` or `CONFIRMED_MINOR`.
+        at_ms: when, epoch ms.
+    """
+    tipper.facts |= fact
+    tipper.minor_hour = max(tipper.minor_hour, at_ms // HOUR_MS)
+
+
+def claim(tipper: TipperStats, event: Event) -> None:
+    """Adds a refund claim to a tipper who nobody else holds."""
+    tipper.claims = min(255, tipper.claims + 1)
+    if event.claim == "minor":
+        tipper.facts |= CLAIMED_MINOR
+    _learn_facts(tipper, event)
 
 
 def _advance_sums(after: TipperStats, f: Features) -> None:
@@ -80,6 +148,56 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
     after.sessions_mean, after.sessions_variance = f.sessions_mean, f.sessions_variance
     after.sessions_decisions_mean = f.sessions_decisions_mean
     after.sessions_decisions_variance = f.sessions_decisions_variance
+
+
+def _advance_recharges(after: TipperStats, f: Features) -> None:
+    before = f.before
+    after.recharge_ms, after.recharges_week = before.recharge_ms, before.recharges_week
+    after.recharged_week = before.recharged_week
+    after.other_recharges_week = before.other_recharges_week
+    after.recharges_waiting, after.session_recharges = 0, f.session_recharges
+    left = before.balance - f.value
+    after.balance = left if left > 0 else 0
+
+
+def _advance_traits(after: TipperStats, f: Features) -> None:
+    before, event = f.before, f.event
+    hour = event.event_time_ms // HOUR_MS
+    after.traits = f.habits
+    after.genre, after.genre_lead = before.genre, before.genre_lead
+    if f.genre and _is_new_hour(f):  # the majority's mark (Boyer and Moore)
+        if f.genre == before.genre:
+            after.genre_lead = min(255, before.genre_lead + 1)
+        elif before.genre_lead:
+            after.genre_lead = before.genre_lead - 1
+        else:
+            after.genre, after.genre_lead = f.genre, 1
+    after.facts, after.minor_hour = before.facts, before.minor_hour
+    after.named_hour, after.claims = before.named_hour, before.claims
+    after.perk_hour, after.perks = before.perk_hour, before.perks
+    if f.is_perk:
+        after.perk_hour, after.perks = max(hour, before.perk_hour), min(255, before.perks + 1)
+    after.child_peak = before.child_peak
+    if before.child_peak and f.in_order:
+        after.child_peak *= exp((before.last_ms - event.event_time_ms) / _PEAK_FADES_MS)
+    _learn_facts(after, event)
+
+
+def _learn_facts(tipper: TipperStats, event: Event) -> None:
+    if event.tipper_age is not None and event.tipper_age >= _ADULT_YEARS:
+        tipper.facts |= ADULT_AGE
+    if event.real_name is None:
+        return
+    if not event.real_name:
+        tipper.facts |= NOT_NAMED
+    elif not tipper.facts & NAMED:
+        if tipper.facts & NOT_NAMED:
+            tipper.named_hour = event.event_time_ms // HOUR_MS
+        tipper.facts |= NAMED
+
+
+def _is_new_hour(f: Features) -> bool:
+    return f.event.event_time_ms // HOUR_MS > f.before.last_ms // HOUR_MS
 
 
 def _at_most_edge(f: Features) -> float:

@@ -6,6 +6,7 @@ from math import exp
 from typing import Any, NamedTuple
 
 from detector.core.quantiles import LogQuantiles
+from detector.core.traits import SiteTraits
 
 ENOUGH_TIPS = 500
 """Fewer tips than this say nothing about one in a thousand."""
@@ -73,14 +74,16 @@ class Population:
 
     `tips`: single tips. `weeks`: a tipper's decayed week, seen at each of his tips (so heavy
     tippers weigh more, and the quantiles are high ones). `sessions`: sums of ended sessions.
+    `traits`: what the hours with tips are like.
     """
 
-    __slots__ = ("sessions", "tips", "weeks")
+    __slots__ = ("sessions", "tips", "traits", "weeks")
 
     def __init__(self) -> None:
         self.tips = Habit(ENOUGH_TIPS)
         self.weeks = Habit(ENOUGH_TIPS)
         self.sessions = Habit(ENOUGH_SESSIONS)
+        self.traits = SiteTraits()
 
     def save(self) -> dict[str, Any]:
         """What it knows, JSON-able."""
@@ -88,6 +91,7 @@ class Population:
             "tips": self.tips.save(),
             "weeks": self.weeks.save(),
             "sessions": self.sessions.save(),
+            "traits": self.traits.save(),
         }
 
     @classmethod
@@ -106,6 +110,7 @@ class Population:
         population.tips.load(saved["tips"])
         population.weeks.load(saved["weeks"])
         population.sessions.load(saved["sessions"])
+        population.traits = SiteTraits.load(saved["traits"])
         return population
 
 

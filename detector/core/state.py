@@ -22,6 +22,7 @@ The sections, in the order in which a save has them:
     streamers    rule and streamer → JSON as `StreamerStats.save` has it
     event_ids    event id → nothing
     cases        kind and subject → JSON as `Case.save` has it
+    claimants    claimant → marks of accounts as `Claimants` has them
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
@@ -41,7 +42,7 @@ import orjson
 from detector.core.generations import Counters, Cut, Generations
 
 VERSION = 1
-SECTIONS = ("head", "populations", "tippers", "streamers", "event_ids", "cases")
+SECTIONS = ("head", "populations", "tippers", "streamers", "event_ids", "cases", "claimants")
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""
 

@@ -12,15 +12,27 @@ import struct
 from typing import NamedTuple
 from zlib import crc32
 
+from detector.core import traits
+
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
 SESSION_GAP_MS = HOUR_MS // 2
 """A pause longer than this ends a session."""
 
 COMBO_GAP_MS = 3_000
 """The same gift to the same streamer again within this time is one combo, not one more decision."""
 
-_KNOWN = struct.Struct("<4sqq")  # crc32 of the id, first seen ms, times seen
+DECLARED_MINOR, CONFIRMED_MINOR, CLAIMED_MINOR, ADULT_AGE, NAMED, NOT_NAMED = 1, 2, 4, 8, 16, 32
+"""Once said of an account: a minor's, by an event, a reviewer, a refund claim; an adult's age; with
+and without a real name. Bits of `TipperStats.facts`."""
+
+MOST_RECHARGES = 65_535
+"""Recharges of one session are counted up to this."""
+
+_KNOWN = struct.Struct("<4sQ")  # crc32 of the id; first seen ms and, above 48 bits, times seen
+_ONCE = 1 << 48
+_MOST_TIMES = 65_535 * _ONCE
 _NEWEST_MARK = slice(-_KNOWN.size, 4 - _KNOWN.size)
 _MAX_KNOWN = 4
 _ROOM_FOR_NEWEST = (_MAX_KNOWN - 1) * _KNOWN.size
@@ -38,16 +50,31 @@ class TipperStats:
     `hours`: tips by hour of the day, a byte each; `devices`, `instruments`, `streamers`: what
     `remember` keeps of them.
 
+    `recharge_ms`: the last recharge, 0 if there was none; `recharges_week`, `recharged_week` and
+    `other_recharges_week`: decayed count, sum, and count of those by another holder's instrument,
+    at `recharge_ms`; `recharges_waiting`: recharges since the last tip; `session_recharges`: those
+    of the session, up to the last tip; `balance`: what is left of all recharges seen, at least 0.
+
+    `traits`: hours with a tip by what they were like, see `traits`; `genre`: a mark of the room
+    category it mostly tips in, 0 if unknown, and by how many hours `genre_lead` it leads; `facts`:
+    what was once said of the account, see `DECLARED_MINOR`; `child_peak`: the most that its tips
+    looked like a child's, 0..1, fading over months; `*_hour`, hours since 1970, 0 for never: when
+    it was last known to be a minor's, when a real name was added, when it last bought a perk;
+    `perks`, `claims`: perks bought and refunds claimed, up to 255 each.
+
     Made by `unpack` only; a plain class, since it is filled and read for every tip.
     """
 
     __slots__ = (
-        "day", "day_mean", "day_sum", "day_variance", "days", "devices", "first_ms", "gap_mean",
-        "gap_variance", "gaps", "hours", "instruments", "last_ms", "last_value", "max_ms",
-        "max_value", "mean", "month", "month_sum", "n", "session_decisions", "session_level",
-        "session_pace", "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
-        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamers",
-        "sum_60d", "sum_day", "sum_hour", "sum_week", "variance",
+        "balance", "child_peak", "claims", "day", "day_mean", "day_sum", "day_variance", "days",
+        "devices", "facts", "first_ms", "gap_mean", "gap_variance", "gaps", "genre", "genre_lead",
+        "hours", "instruments", "last_ms", "last_value", "max_ms", "max_value", "mean",
+        "minor_hour", "month", "month_sum", "n", "named_hour", "other_recharges_week", "perk_hour",
+        "perks", "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week",
+        "session_decisions", "session_level", "session_pace", "session_recharges",
+        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
+        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamers", "sum_60d",
+        "sum_day", "sum_hour", "sum_week", "traits", "variance",
     )  # fmt: skip
 
     n: int
@@ -82,6 +109,23 @@ class TipperStats:
     sessions_variance: float
     sessions_decisions_mean: float
     sessions_decisions_variance: float
+    recharge_ms: int
+    recharges_week: float
+    recharged_week: float
+    other_recharges_week: float
+    recharges_waiting: int
+    session_recharges: int
+    balance: int
+    traits: bytes
+    genre: int
+    genre_lead: int
+    facts: int
+    child_peak: float
+    minor_hour: int
+    named_hour: int
+    perk_hour: int
+    perks: int
+    claims: int
     hours: bytes
     devices: bytes
     instruments: bytes
@@ -94,6 +138,9 @@ _HEAD = struct.Struct(
     "dddd" "iqiq"  # decayed sums; day and month
     "Idd" "Idd"  # days; gaps
     "qqIdd" "Idddd"  # the session; sessions
+    "qfff" "HHq"  # recharges; those of the session, and what is left
+    f"{traits.SIZE}s" "HB"  # traits of its hours; the genre
+    "Be" "III" "BB"  # facts, likeness to a child's; hours of three of them; perks and claims
     "24s" "BBB"  # hours; lengths of the three lists
 )  # fmt: skip
 
@@ -107,6 +154,10 @@ def pack(t: TipperStats) -> bytes:
         t.session_start_ms, t.session_sum, t.session_decisions, t.session_pace, t.session_level,
         t.sessions, t.sessions_mean, t.sessions_variance,
         t.sessions_decisions_mean, t.sessions_decisions_variance,
+        t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
+        t.recharges_waiting, t.session_recharges, t.balance,
+        t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
+        t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
         t.hours, len(t.devices), len(t.instruments), len(t.streamers),
     )  # fmt: skip
     return head + t.devices + t.instruments + t.streamers
@@ -122,6 +173,10 @@ def unpack(packed: bytes) -> TipperStats:
         t.session_start_ms, t.session_sum, t.session_decisions, t.session_pace, t.session_level,
         t.sessions, t.sessions_mean, t.sessions_variance,
         t.sessions_decisions_mean, t.sessions_decisions_variance,
+        t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
+        t.recharges_waiting, t.session_recharges, t.balance,
+        t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
+        t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
         t.hours, devices, instruments, _,
     ) = _HEAD.unpack_from(packed)  # fmt: skip
     to_instruments = _HEAD.size + devices
@@ -145,7 +200,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 254 bytes, expected 255 or more
+    ValueError: a tipper: found 356 bytes, expected 357 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")
@@ -158,7 +213,8 @@ def checked(packed: bytes) -> bytes:
 class Known(NamedTuple):
     """What is known of a device, an instrument or a streamer of one tipper.
 
-    First seen at `first_ms` and `times` times since (0: never); `others` are remembered besides it.
+    First seen at `first_ms` and `times` times since (0: never; counted to 65,535); `others` are
+    remembered besides it.
     """
 
     first_ms: int
@@ -180,8 +236,8 @@ def look_up(known: bytes, identity: str | None) -> Known | None:
     others = len(known) // _KNOWN.size
     if at < 0:
         return Known(0, 0, others)
-    _, first_ms, times = _KNOWN.unpack_from(known, at)
-    return Known(first_ms, times, others - 1)
+    _, seen = _KNOWN.unpack_from(known, at)
+    return Known(seen % _ONCE, seen // _ONCE, others - 1)
 
 
 def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
@@ -197,12 +253,15 @@ def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
         return known
     mark = _mark(identity)
     if known[_NEWEST_MARK] == mark:  # mostly it is the same one again
-        return known[:-8] + (int.from_bytes(known[-8:], "little") + 1).to_bytes(8, "little")
+        seen = int.from_bytes(known[-8:], "little")
+        return known if seen >= _MOST_TIMES else known[:-8] + (seen + _ONCE).to_bytes(8, "little")
     at = _find(known, mark)
     if at < 0:
-        return known[-_ROOM_FOR_NEWEST:] + _KNOWN.pack(mark, now_ms, 1)
-    _, first_ms, times = _KNOWN.unpack_from(known, at)
-    return known[:at] + known[at + _KNOWN.size :] + _KNOWN.pack(mark, first_ms, times + 1)
+        return known[-_ROOM_FOR_NEWEST:] + _KNOWN.pack(mark, now_ms + _ONCE)
+    _, seen = _KNOWN.unpack_from(known, at)
+    if seen < _MOST_TIMES:
+        seen += _ONCE
+    return known[:at] + known[at + _KNOWN.size :] + _KNOWN.pack(mark, seen)
 
 
 def _mark(identity: str) -> bytes:

@@ -7,20 +7,30 @@ zones, repeated events or what a decision is written as.
 
 from __future__ import annotations
 
+from detector.core.claimants import Claimants
 from detector.core.detectors import Detector
 from detector.core.detectors.binge import Binge
 from detector.core.detectors.cap import Cap
 from detector.core.detectors.minor import Minor
 from detector.core.detectors.outsized import Outsized
+from detector.core.detectors.refund_abuse import Claim, RefundAbuse
 from detector.core.event import Event
 from detector.core.features import Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
-from detector.core.memory import advance, learn
+from detector.core.memory import advance, claim, learn, note_minor, recharge
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
-from detector.core.tipper import PACKED_NEW_TIPPER, TipperStats, pack, remember, unpack
+from detector.core.tipper import (
+    CONFIRMED_MINOR,
+    DECLARED_MINOR,
+    PACKED_NEW_TIPPER,
+    TipperStats,
+    pack,
+    unpack,
+)
+from detector.core.trait_reader import TraitReader
 
 
 class TipperView:
@@ -31,10 +41,12 @@ class TipperView:
         currencies: amounts are compared in minor units of the base currency.
         fusion: makes flags of findings.
         max_entries, idle_ms: how many tippers are remembered, and how long without an event.
+        reader: sees what a tip is like.
 
     Attributes:
         tippers: tipper id → packed `TipperStats`.
         populations: currency → what is typical over its tips.
+        claimants: who claimed refunds, and for which accounts.
     """
 
     def __init__(
@@ -44,9 +56,11 @@ class TipperView:
         fusion: Fusion,
         max_entries: int,
         idle_ms: int,
+        reader: TraitReader,
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
+        self._reader = reader
         self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
             (detector.kind, fusion.floor.get(detector.kind, 0.5), detector)
             for detector in (
@@ -57,6 +71,8 @@ class TipperView:
             )
         )
         self.tippers: Generations[bytes] = Generations(max_entries, idle_ms)
+        self._refund_abuse = RefundAbuse()
+        self.claimants = Claimants(max(100, max_entries // 8), idle_ms)
         self.populations: dict[str, Population] = {}
 
     types = frozenset(("tip", "recharge", "refund"))
@@ -79,6 +95,8 @@ class TipperView:
             return self._score_tip(event, moment, now_ms)
         if event.type == "recharge":
             self._remember_recharge(event, now_ms)
+        elif event.type == "refund":
+            return self._score_claim(event, moment, now_ms)
         return {}, []
 
     def _score_tip(
@@ -87,6 +105,7 @@ class TipperView:
         tipper_id, population = event.tipper_id or "", self._population_of(event)
         before = self._tipper(tipper_id)
         features = compute(event, moment, before, population)  # this tip is not in its own baseline
+        self._reader.fill(features)
         scores: dict[str, float] = {}
         flags: list[Flag] = []
         for kind, floor, detector in self._detectors:
@@ -100,16 +119,44 @@ class TipperView:
                     )  # fmt: skip
                     if flag is not None:
                         flags.append(flag)
-        self.tippers.put(tipper_id, pack(advance(features)), now_ms)
+        after = advance(features)
+        if "minor" in scores:
+            _remember_minor(after, scores["minor"], event.event_time_ms)
+        self.tippers.put(tipper_id, pack(after), now_ms)
         learn(population, features)
         return scores, flags
 
-    def _remember_recharge(self, event: Event, now_ms: int) -> None:
-        """A recharge shows the tipper's devices and instruments before they pay for a tip."""
-        tipper_id, at_ms = event.tipper_id or "", event.event_time_ms
+    def confirm_minor(self, tipper_id: str, at_ms: int) -> None:
+        """A reviewer has found that a minor tipped by this account, epoch ms."""
         tipper = self._tipper(tipper_id)
-        tipper.devices = remember(tipper.devices, event.device_id, at_ms)
-        tipper.instruments = remember(tipper.instruments, event.instrument_id, at_ms)
+        note_minor(tipper, CONFIRMED_MINOR, at_ms)
+        self.tippers.put(tipper_id, pack(tipper), at_ms)
+
+    def _score_claim(
+        self, event: Event, moment: Moment, now_ms: int
+    ) -> tuple[dict[str, float], list[Flag]]:
+        tipper_id, tipper = event.tipper_id or "", self._tipper(event.tipper_id or "")
+        accounts = 0
+        if event.claimant_id is not None:
+            accounts = self.claimants.add(event.claimant_id, tipper_id, now_ms)
+        found = Claim(event, tipper, self._population_of(event).traits, accounts)
+        detector, flags = self._refund_abuse, []
+        score = detector.score(found)
+        if score >= self._fusion.floor.get(detector.kind, 0.5):
+            flag = self._fusion.flag(
+                detector.kind, score, detector.explain(found), event, ("tipper", tipper_id),
+                moment.day, None,
+            )  # fmt: skip
+            if flag is not None:
+                flags.append(flag)
+        claim(tipper, event)
+        self.tippers.put(tipper_id, pack(tipper), now_ms)
+        return {detector.kind: score}, flags
+
+    def _remember_recharge(self, event: Event, now_ms: int) -> None:
+        tipper_id = event.tipper_id or ""
+        tipper = self._tipper(tipper_id)
+        recharge(tipper, event)
         self.tippers.put(tipper_id, pack(tipper), now_ms)
 
     def _tipper(self, tipper_id: str) -> TipperStats:
@@ -121,3 +168,10 @@ class TipperView:
         if population is None:
             population = self.populations[currency] = Population()
         return population
+
+
+def _remember_minor(tipper: TipperStats, score: float, at_ms: int) -> None:
+    if score == 1.0:  # declared
+        note_minor(tipper, DECLARED_MINOR, at_ms)
+    elif score > tipper.child_peak:
+        tipper.child_peak = score

@@ -35,7 +35,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
-STORES = ("tippers", "streamers", "event_ids", "cases")
+STORES = ("tippers", "streamers", "event_ids", "cases", "claimants")
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = ("minor", "outsized", "binge", "cap")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -1,12 +1,14 @@
-"""Tips by declared minors (未成年人打赏): the event itself says so, so no model is asked.
+"""Tips by minors (未成年人打赏), declared by the event itself or betrayed by evidence.
 
 A declared age below the policy's, or an account in minor mode, is a hard fact: flagged at once,
-at the rule's own severity. The bands of a neighbouring field and the hours of minor mode add
-reasons where the policy pack has them.
+at the rule's own severity, and no model is asked. The bands of a neighbouring field and the hours
+of minor mode add reasons where the policy pack has them. Where nothing is declared, `ChildLike`
+weighs what the account's life says.
 """
 
 from __future__ import annotations
 
+from detector.core.detectors.childlike import ChildLike
 from detector.core.features import Features
 from detector.core.policy import (
     DeclaredMinor,
@@ -22,7 +24,8 @@ from detector.core.reasons import Reason
 
 
 class Minor:
-    """Detector of `minor`. Families: identity; amount for the bands, tempo for the hours.
+    """Detector of `minor`. Families of a declared one: identity; amount for the bands, tempo for
+    the hours. Of an undeclared one: those of `childlike.CLUES`.
 
     Args:
         policy: the pack in force.
@@ -39,6 +42,7 @@ class Minor:
             (rule, minute_of(rule.starts), minute_of(rule.ends))
             for rule in policy.of_type(MinorModeHours)
         ]
+        self.undeclared = ChildLike(unit, scale)
         self._limit_minor = policy.limit_minor
         self._unit = unit
         self._scale = scale
@@ -46,13 +50,19 @@ class Minor:
         self._adult_age = max(self._adult_age, *(rule.age_below for rule in self._bands), 0)
 
     def score(self, f: Features) -> float:
-        event = f.event
-        age = event.tipper_age
-        if event.minor_mode is not True and (age is None or age >= self._adult_age):
-            return 0.0
-        return 1.0 if self.explain(f) else 0.0
+        return 1.0 if self.is_declared(f) else self.undeclared.score(f)
 
     def explain(self, f: Features) -> list[Reason]:
+        return self._rule_reasons(f) or self.undeclared.explain(f)
+
+    def is_declared(self, f: Features) -> bool:
+        """Whether the event itself says, by a rule of the policy, that a minor tips."""
+        age = f.event.tipper_age
+        if f.event.minor_mode is not True and (age is None or age >= self._adult_age):
+            return False
+        return bool(self._rule_reasons(f))
+
+    def _rule_reasons(self, f: Features) -> list[Reason]:
         return self._declared_reasons(f) + self._hour_reasons(f) + self._band_reasons(f)
 
     def _declared_reasons(self, f: Features) -> list[Reason]:

@@ -54,6 +54,114 @@ TIPPER: dict[str, tuple[str, str]] = {
         "Tips rise to about {observed} {unit} within the session; usual are {usual}",
         "连续打赏中金额升至约{observed}{unit}；平时约{usual}",
     ),
+    "minor_child_time": (
+        "Share of recent hours with tips that lie after school or on free days: {observed}; "
+        "before {usual} ({n} hours)",
+        "近期打赏时段落在放学后或假日的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_new_device": (
+        "Share of recent hours with tips from a device new to the account: {observed}; before "
+        "{usual} ({n} hours)",
+        "近期打赏时段使用新设备的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_new_streamer": (
+        "Share of recent hours with tips to streamers new to the account: {observed}; before "
+        "{usual} ({n} hours)",
+        "近期打赏时段打赏新主播的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_other_genre": (
+        "Share of recent hours in another kind of room than usual: {observed}; before {usual} "
+        "({n} hours)",
+        "近期打赏时段观看其他类型直播间的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_child_room": (
+        "Share of recent hours in rooms that children watch: {observed}; before {usual} "
+        "({n} hours)",
+        "近期打赏时段在儿童常看直播间的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_child_words": (
+        "Share of recent hours with words that children use of themselves: {observed}; before "
+        "{usual} ({n} hours)",
+        "近期打赏时段出现未成年人用语的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_other_holder": (
+        "Share of recent hours paid with somebody else's instrument: {observed}; before {usual} "
+        "({n} hours)",
+        "近期打赏时段使用他人支付工具的占比{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_recharges": (
+        "Many recharges, tipped away within minutes: share of recent hours {observed}; before "
+        "{usual} ({n} hours)",
+        "多次充值且数分钟内打赏殆尽：占近期时段{observed}；此前{usual}（{n}个小时段）",
+    ),
+    "minor_spending": (
+        "About {observed} {unit} within a week; a usual week of this account comes to {usual} "
+        "({n} tips)",
+        "一周约{observed}{unit}；该账号平时每周约{usual}（{n}笔）",
+    ),
+    "minor_runs": (
+        "{observed} tips in one sitting; usual are {usual} ({n} sittings)",
+        "一次连续打赏{observed}笔；平时约{usual}笔（{n}次）",
+    ),
+    "minor_known_minor": (
+        "The account was known to be a minor's {observed} days ago, or a refund was claimed for "
+        "a minor ({n} claims)",
+        "该账号{observed}天前曾被认定为未成年人使用，或曾以未成年人为由申请退款（{n}次）",
+    ),
+    "benign_adult_time": (
+        "Share of recent hours with tips in school hours or at night: {observed}, which speaks "
+        "for an adult ({n} hours)",
+        "近期打赏时段落在上课时间或深夜的占比{observed}，更像成年人（{n}个小时段）",
+    ),
+    "benign_adult_words": (
+        "Share of recent hours with an adult's words: {observed} ({n} hours)",
+        "近期打赏时段出现成年人用语的占比{observed}（{n}个小时段）",
+    ),
+    "benign_same_device": (
+        "From a device that the account has used {observed} times",
+        "来自该账号已使用{observed}次的设备",
+    ),
+    "refund_adult_hours": (
+        "Share of hours with tips in which a child is at school or asleep: {observed} ({n} hours)",
+        "打赏时段落在上课时间或深夜的占比{observed}（{n}个小时段）",
+    ),
+    "refund_adult_life": (
+        "For {observed} days the account lived an even life that did not look like a child's "
+        "({n} tips)",
+        "该账号{observed}天来使用平稳，不像未成年人（{n}笔）",
+    ),
+    "refund_one_device": (
+        "One device all along, and no instrument of somebody else ({n} tips)",
+        "始终使用同一设备，且未使用他人支付工具（{n}笔）",
+    ),
+    "refund_adult_age": (
+        "The account's age was given as an adult's",
+        "账号登记年龄为成年人",
+    ),
+    "refund_adult_words": (
+        "An adult's words came with tips in {observed} of {n} hours",
+        "{n}个打赏时段中有{observed}个出现成年人用语",
+    ),
+    "refund_perks": (
+        "{observed} gifts with lasting rights or goods (such as 舰长) were bought before the claim",
+        "申请退款前购买过{observed}次附带权益或实物的礼物（如舰长）",
+    ),
+    "refund_claimant": (
+        "The same claimant has claimed for {observed} accounts or more",
+        "同一申请人至少为{observed}个账号申请退款",
+    ),
+    "refund_claimed_before": (
+        "The account has claimed refunds {observed} times before",
+        "该账号此前已申请退款{observed}次",
+    ),
+    "refund_named_late": (
+        "A real name was added {observed} days before the claim",
+        "申请退款前{observed}天才补充实名",
+    ),
+    "refund_childlike": (
+        "The account did look like a child's before the claim: {observed} ({n} hours)",
+        "申请前该账号的使用确像未成年人：{observed}（{n}个小时段）",
+    ),
     "benign_love_number": (
         "{observed} {unit} is a number of affection (520, 1314), from a steady supporter of this "
         "streamer ({n} tips)",

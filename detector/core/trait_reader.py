@@ -1,0 +1,110 @@
+"""Sees what one tip is like: which traits it has, what kind of room, whether it buys a perk.
+
+Everything is relative to the account's own life: a device or a streamer is new only if it appeared
+well after the account's first tip, and not long ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+from zlib import crc32
+
+from detector.core import traits
+from detector.core.features import Features
+from detector.core.lexicon import ADULT, CHILD, pattern
+from detector.core.tipper import DAY_MS, HOUR_MS, TipperStats, look_up
+
+_NEW_MS = 21 * DAY_MS
+_LIFE_MS = 3 * DAY_MS  # what an account had before it counts as before
+_GENRE_LEAD = 3
+_RECHARGED_MS = 120_000
+_RECHARGE_COUNTS_MS = 14 * DAY_MS
+_MAX_TEXTS = 4_096
+
+V = TypeVar("V")
+
+
+class TraitReader:
+    """Fills in what the tipper's features say of the kind of tip.
+
+    Args:
+        child_rooms: words of room categories that children watch.
+        perks: words of gifts that come with lasting rights or goods (舰长).
+    """
+
+    def __init__(self, child_rooms: Iterable[str], perks: Iterable[str]) -> None:
+        rooms, bought = pattern(child_rooms), pattern(perks)
+        self._genres = _PerText(lambda text: (_mark(text), rooms.search(text) is not None))
+        self._perks = _PerText(lambda text: bought.search(text) is not None)
+
+    def fill(self, f: Features) -> None:
+        """Sets `traits`, `habits`, `genre` and `is_perk`."""
+        event, before = f.event, f.before
+        at_ms = event.event_time_ms
+        time = f.moment.time
+        mask = traits.CHILD_TIME if time == "child" else traits.ADULT_TIME if time == "adult" else 0
+        if event.marks:
+            if event.marks & CHILD:
+                mask |= traits.CHILD_WORDS
+            if event.marks & ADULT:
+                mask |= traits.ADULT_WORDS
+        if event.room_category is not None:
+            f.genre, is_childs = self._genres.of(event.room_category)
+            if is_childs:
+                mask |= traits.CHILD_ROOM
+            if before.genre_lead >= _GENRE_LEAD and f.genre != before.genre:
+                mask |= traits.OTHER_GENRE
+        if event.gift_name is not None:
+            f.is_perk = self._perks.of(event.gift_name)
+        if before.n and at_ms - before.first_ms >= _LIFE_MS:
+            if _is_new(before.devices, event.device_id, at_ms, before.first_ms):
+                mask |= traits.NEW_DEVICE
+            if _is_new(before.streamers, event.streamer_id, at_ms, before.first_ms):
+                mask |= traits.NEW_STREAMER
+        if event.instrument_holder == "other" or _recharged_by_other(before, at_ms):
+            mask |= traits.OTHER_HOLDER
+        if before.recharge_ms and 0 <= at_ms - before.recharge_ms <= _RECHARGED_MS:
+            mask |= traits.RECHARGED
+        f.traits = mask
+        f.habits = traits.add(before.traits, at_ms // HOUR_MS, mask)
+
+
+def _is_new(known: bytes, identity: str | None, at_ms: int, life_from_ms: int) -> bool:
+    """Whether it appeared late in the account's life, and not long ago, beside others."""
+    seen = look_up(known, identity)
+    if seen is None or not seen.others:
+        return False
+    appeared_ms = seen.first_ms if seen.times else at_ms
+    return at_ms - appeared_ms <= _NEW_MS and appeared_ms - life_from_ms >= _LIFE_MS
+
+
+def _recharged_by_other(before: TipperStats, at_ms: int) -> bool:
+    """Whether most of the money recharged of late came from another holder's instrument."""
+    others = before.other_recharges_week
+    return (
+        others > 0.0
+        and 2 * others >= before.recharges_week
+        and at_ms - before.recharge_ms <= _RECHARGE_COUNTS_MS
+    )
+
+
+def _mark(text: str) -> int:
+    """16 bits that stand for a text, never 0."""
+    return crc32(text.casefold().encode("utf-8", "surrogatepass")) % 65_535 + 1
+
+
+class _PerText(Generic[V]):
+    """What is found out about a text, found out once while there are few different ones."""
+
+    def __init__(self, find: Callable[[str], V]) -> None:
+        self._find = find
+        self._found: dict[str, V] = {}
+
+    def of(self, text: str) -> V:
+        found = self._found.get(text)
+        if found is None:
+            if len(self._found) >= _MAX_TEXTS:
+                self._found.clear()
+            found = self._found[text] = self._find(text)
+        return found
