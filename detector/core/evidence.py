@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from math import exp, sqrt
 
+HABIT_FROM = 3
+"""Tips, or sessions, before there is a habit to compare with."""
+
 
 def strength(ratio: float) -> float:
     """How strong evidence a value `ratio` times its limit is: 0.5 at the limit, 0.9 at three times.
@@ -29,6 +32,25 @@ def spread(n: int, variance: float, prior: float, prior_n: float, floor: float) 
     """
     pooled = sqrt((n * variance + prior_n * prior * prior) / (n + prior_n))
     return (pooled if pooled > floor else floor) * sqrt(1.0 + 1.0 / n)
+
+
+def tip_spread(n: int, variance: float) -> float:
+    """Standard deviation of one tipper's log tips; a ladder of gifts is a factor two or so wide."""
+    return spread(n, variance, 0.8, 8, 0.35)
+
+
+def session_spread(n: int, variance: float) -> float:
+    """Standard deviation of one tipper's log session sums, or log day sums."""
+    return spread(n, variance, 0.9, 6, 0.4)
+
+
+def corroborated(score: float, support: float) -> float:
+    """A score that evidence of other families supports: raised most where it is undecided.
+
+    >>> corroborated(0.5, 0.5), corroborated(0.0, 1.0)
+    (0.5625, 0.0)
+    """
+    return score + 0.5 * support * score * (1.0 - score) if score > 0.0 else 0.0
 
 
 def habit_limit(mean: float, deviations: float, spread_: float) -> float:

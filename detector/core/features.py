@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import exp, log
 
 from detector.core.event import Event
+from detector.core.evidence import tip_spread
 from detector.core.population import Population, Typical
 from detector.core.tipper import (
     COMBO_GAP_MS,
@@ -24,6 +25,7 @@ from detector.core.tipper import (
 )
 
 _60_DAYS_MS = 60 * DAY_MS
+_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 
 
 class Moment:
@@ -43,6 +45,17 @@ class Moment:
         self.minute = minute
         self.month = month
         self.is_late = is_late
+
+    @property
+    def is_office_hour(self) -> bool:
+        """Monday to Friday, 9 to 18 o'clock.
+
+        >>> Moment(0, 10 * 60, 23_640, False).is_office_hour  # 1970-01-01, a Thursday
+        True
+        >>> Moment(2, 10 * 60, 23_640, False).is_office_hour
+        False
+        """
+        return (self.day + _EPOCH_WEEKDAY) % 7 < 5 and 540 <= self.minute < 1080
 
 
 class Features:
@@ -67,20 +80,30 @@ class Features:
         sessions_decisions_variance: the tipper's ended sessions.
         session_recharges: recharges since the session began, those that led to it included.
         since_recharge_s: seconds since the last recharge; None if none was seen, or out of order.
-        recharges_week, recharged_week, other_recharges_week: decayed count and sum of recharges,
-            and count of those with an instrument of another holder; 0 if none was seen.
+        recharges_week, recharged_week, other_recharges_week, office_recharges_week: decayed count
+            and sum of recharges, and count of those with an instrument of another holder and in
+            office hours; 0 if none was seen.
         account_age_ms: since the account was made; None if the event does not say.
+        own_spread: standard deviation of the tipper's log tips, `before.n` considered.
+        heavy_days: decayed count of ended days on which he gave a seventh of the site's extreme
+            week or more.
+        tip_surprise, session_surprise: standard deviations that a tip, or a session's sum, may
+            leave its tipper's habit by, here.
+        standing, typical_peers: who his peers are, and their tips; -1 and None while unknown.
         device, instrument, streamer: how this tipper knows them; None if not said.
-        typical_tip, typical_week, typical_session: the site; None while too little is known.
+        typical_tip, typical_week, typical_session, typical_session_tips: the site; None while too
+            little is known.
     """
 
     __slots__ = (
         "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
-        "in_order", "is_combo", "is_new_session", "log_value", "moment", "month_sum",
-        "session_decisions", "session_level", "session_pace", "session_recharges",
-        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
-        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "sum_60d", "sum_day",
-        "sum_hour", "sum_week", "typical_session", "typical_tip", "typical_week", "value",
+        "heavy_days", "in_order", "is_combo", "is_new_session", "log_value", "moment", "month_sum",
+        "own_spread", "session_decisions", "session_level", "session_pace", "session_recharges",
+        "session_start_ms", "session_sum", "session_surprise", "sessions",
+        "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
+        "sessions_variance", "standing", "sum_60d", "sum_day", "sum_hour", "sum_week",
+        "tip_surprise", "typical_peers", "typical_session", "typical_session_tips", "typical_tip",
+        "typical_week", "value",
     )  # fmt: skip
 
     event: Event
@@ -113,9 +136,16 @@ class Features:
     sessions_decisions_mean: float
     sessions_decisions_variance: float
     account_age_ms: int | None
+    own_spread: float
+    heavy_days: float
+    tip_surprise: float
+    session_surprise: float
+    standing: int
+    typical_peers: Typical | None
     typical_tip: Typical | None
     typical_week: Typical | None
     typical_session: Typical | None
+    typical_session_tips: Typical | None
 
     # Asked for few tips, so they are looked up only then.
 
@@ -145,6 +175,10 @@ class Features:
         return self.before.recharged_week * self._since_recharge_decay()
 
     @property
+    def office_recharges_week(self) -> float:
+        return self.before.office_recharges_week * self._since_recharge_decay()
+
+    @property
     def other_recharges_week(self) -> float:
         return self.before.other_recharges_week * self._since_recharge_decay()
 
@@ -160,6 +194,13 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
     f.event, f.moment, f.before, f.value, f.log_value = event, moment, before, value, log(value)
     elapsed_ms = event.event_time_ms - before.last_ms
     f.in_order = not moment.is_late and (elapsed_ms >= 0 or not before.n)
+    f.own_spread = tip_spread(before.n, before.variance) if before.n else 0.0
+    f.typical_tip = population.tips.typical
+    f.typical_week = population.weeks.typical
+    f.typical_session = population.sessions.typical
+    f.typical_session_tips = population.session_tips.typical
+    f.tip_surprise = population.tip_surprise.limit
+    f.session_surprise = population.session_surprise.limit
     _add_sums(f, elapsed_ms)
     _add_session(f, elapsed_ms)
     f.account_age_ms = (
@@ -167,9 +208,8 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
         if event.account_created_ms is None
         else max(0, event.event_time_ms - event.account_created_ms)
     )
-    f.typical_tip = population.tips.typical
-    f.typical_week = population.weeks.typical
-    f.typical_session = population.sessions.typical
+    f.standing = population.standing(f.account_age_ms, f.sum_60d - value)
+    f.typical_peers = population.peers_of(f.standing)
     return f
 
 
@@ -186,6 +226,7 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
         f.sum_week = before.sum_week + value
         f.sum_60d = before.sum_60d + value
     f.days, f.day_mean, f.day_variance = before.days, before.day_mean, before.day_variance
+    f.heavy_days = before.heavy_days
     if day == before.day:
         f.day_sum = before.day_sum + value
     elif day > before.day or not before.n:
@@ -194,6 +235,9 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
             f.days, f.day_mean, f.day_variance = learn_mean(
                 before.days, before.day_mean, before.day_variance, log(before.day_sum)
             )
+            week = f.typical_week
+            is_heavy = week is not None and before.day_sum * 7 >= week.extreme
+            f.heavy_days = before.heavy_days * exp(-max(0, elapsed_ms) / _60_DAYS_MS) + is_heavy
     else:
         f.day_sum = None
     month = f.moment.month

@@ -27,7 +27,7 @@ MOST_RECHARGES = 65_535
 _KNOWN = struct.Struct("<4sQ")  # crc32 of the id; first seen ms and, above 48 bits, times seen
 _ONCE = 1 << 48
 _MOST_TIMES = 65_535 * _ONCE
-_NEWEST_MARK = slice(-_KNOWN.size, 4 - _KNOWN.size)
+NEWEST_MARK = slice(-_KNOWN.size, 4 - _KNOWN.size)
 _MAX_KNOWN = 4
 _ROOM_FOR_NEWEST = (_MAX_KNOWN - 1) * _KNOWN.size
 
@@ -49,17 +49,24 @@ class TipperStats:
     at `recharge_ms`; `recharges_waiting`: recharges since the last tip; `session_recharges`: those
     of the session, up to the last tip; `balance`: what is left of all recharges seen, at least 0.
 
+    `heavy_days`: decayed count of days on which he gave a seventh of the site's extreme week or
+    more; `office_recharges_week`: those of `recharges_week` made in office hours. Of the session:
+    `session_moves` from one streamer to another, and what it came to at its last tip within a PK,
+    `pk_ms` (0: none), `pk_sum`, `pk_decisions`.
+
     Made by `unpack` only; a plain class, since it is filled and read for every tip.
     """
 
     __slots__ = (
         "balance", "day", "day_mean", "day_sum", "day_variance", "days", "devices", "first_ms",
-        "gap_mean", "gap_variance", "gaps", "hours", "instruments", "last_ms", "last_value",
-        "max_ms", "max_value", "mean", "month", "month_sum", "n", "other_recharges_week",
+        "gap_mean", "gap_variance", "gaps", "heavy_days", "hours", "instruments", "last_ms",
+        "last_value", "max_ms", "max_value", "mean", "month", "month_sum", "n",
+        "office_recharges_week", "other_recharges_week", "pk_decisions", "pk_ms", "pk_sum",
         "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week", "session_decisions",
-        "session_level", "session_pace", "session_recharges", "session_start_ms", "session_sum",
-        "sessions", "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
-        "sessions_variance", "streamers", "sum_60d", "sum_day", "sum_hour", "sum_week", "variance",
+        "session_level", "session_moves", "session_pace", "session_recharges", "session_start_ms",
+        "session_sum", "sessions", "sessions_decisions_mean", "sessions_decisions_variance",
+        "sessions_mean", "sessions_variance", "streamers", "sum_60d", "sum_day", "sum_hour",
+        "sum_week", "variance",
     )  # fmt: skip
 
     n: int
@@ -101,6 +108,12 @@ class TipperStats:
     recharges_waiting: int
     session_recharges: int
     balance: int
+    heavy_days: float
+    office_recharges_week: float
+    session_moves: int
+    pk_ms: int
+    pk_sum: int
+    pk_decisions: int
     hours: bytes
     devices: bytes
     instruments: bytes
@@ -114,6 +127,7 @@ _HEAD = struct.Struct(
     "Idd" "Idd"  # days; gaps
     "qqIdd" "Idddd"  # the session; sessions
     "qfff" "HHq"  # recharges; those of the session, and what is left
+    "ff" "HqqH"  # heavy days, office recharges; moves, the last PK of the session
     "24s" "BBB"  # hours; lengths of the three lists
 )  # fmt: skip
 
@@ -129,6 +143,7 @@ def pack(t: TipperStats) -> bytes:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
+        t.heavy_days, t.office_recharges_week, t.session_moves, t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, len(t.devices), len(t.instruments), len(t.streamers),
     )  # fmt: skip
     return head + t.devices + t.instruments + t.streamers
@@ -146,6 +161,7 @@ def unpack(packed: bytes) -> TipperStats:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
+        t.heavy_days, t.office_recharges_week, t.session_moves, t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, devices, instruments, _,
     ) = _HEAD.unpack_from(packed)  # fmt: skip
     to_instruments = _HEAD.size + devices
@@ -169,7 +185,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 286 bytes, expected 287 or more
+    ValueError: a tipper: found 314 bytes, expected 315 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")
@@ -221,7 +237,7 @@ def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     if identity is None:
         return known
     mark = _mark(identity)
-    if known[_NEWEST_MARK] == mark:  # mostly it is the same one again
+    if known[NEWEST_MARK] == mark:  # mostly it is the same one again
         seen = int.from_bytes(known[-8:], "little")
         return known if seen >= _MOST_TIMES else known[:-8] + (seen + _ONCE).to_bytes(8, "little")
     at = _find(known, mark)
