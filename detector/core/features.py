@@ -67,13 +67,16 @@ class Features:
         value, log_value: amount in minor units of the base currency, and its logarithm.
         in_order: not late and not before the tipper's last tip: tempo can be told.
         gap_s: seconds since the tipper's last tip; None for the first or out of order.
-        is_combo: the same gift to the same streamer within seconds: no new decision.
+        is_combo: the same gift to the same streamer within seconds: no new decision, unless only
+            one tip in a hundred of the site is as large.
         is_new_session: the pause before it ended a session (or it is the first tip).
         sum_hour, sum_day, sum_week, sum_60d: decayed sums with this tip.
         day_sum, month_sum: exact sums of the local day and month with this tip; None for a late
             tip of an earlier day, whose sum is no longer held.
         days, day_mean, day_variance: the tipper's ended active days, log sums.
         session_sum, session_decisions, session_start_ms: the session with this tip.
+        combo_sum: this tip and those it is a combo with; session_max: the largest such sum of the
+            session.
         session_pace: mean log gap of the session (s), newest weighted most; 0 if unknown.
         session_level: mean log value of the session, newest weighted most.
         sessions, sessions_mean, sessions_variance, sessions_decisions_mean,
@@ -87,8 +90,7 @@ class Features:
         own_spread: standard deviation of the tipper's log tips, `before.n` considered.
         heavy_days: decayed count of ended days on which he gave a seventh of the site's extreme
             week or more.
-        tip_surprise, session_surprise: standard deviations that a tip, or a session's sum, may
-            leave its tipper's habit by, here.
+        tip_surprise: standard deviations that a tip may leave its tipper's habit by, here.
         standing, typical_peers: who his peers are, and their tips; -1 and None while unknown.
         device, instrument, streamer: how this tipper knows them; None if not said.
         typical_tip, typical_week, typical_session, typical_session_tips: the site; None while too
@@ -96,10 +98,10 @@ class Features:
     """
 
     __slots__ = (
-        "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
-        "heavy_days", "in_order", "is_combo", "is_new_session", "log_value", "moment", "month_sum",
-        "own_spread", "session_decisions", "session_level", "session_pace", "session_recharges",
-        "session_start_ms", "session_sum", "session_surprise", "sessions",
+        "account_age_ms", "before", "combo_sum", "day_mean", "day_sum", "day_variance", "days",
+        "event", "gap_s", "heavy_days", "in_order", "is_combo", "is_new_session", "log_value",
+        "moment", "month_sum", "own_spread", "session_decisions", "session_level", "session_max",
+        "session_pace", "session_recharges", "session_start_ms", "session_sum", "sessions",
         "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
         "sessions_variance", "standing", "sum_60d", "sum_day", "sum_hour", "sum_week",
         "tip_surprise", "typical_peers", "typical_session", "typical_session_tips", "typical_tip",
@@ -127,6 +129,8 @@ class Features:
     session_sum: int
     session_decisions: int
     session_start_ms: int
+    combo_sum: int
+    session_max: int
     session_pace: float
     session_level: float
     session_recharges: int
@@ -139,7 +143,6 @@ class Features:
     own_spread: float
     heavy_days: float
     tip_surprise: float
-    session_surprise: float
     standing: int
     typical_peers: Typical | None
     typical_tip: Typical | None
@@ -200,7 +203,6 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
     f.typical_session = population.sessions.typical
     f.typical_session_tips = population.session_tips.typical
     f.tip_surprise = population.tip_surprise.limit
-    f.session_surprise = population.session_surprise.limit
     _add_sums(f, elapsed_ms)
     _add_session(f, elapsed_ms)
     f.account_age_ms = (
@@ -261,6 +263,7 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
         f.is_combo = False
         f.session_start_ms, f.session_sum, f.session_decisions = event.event_time_ms, f.value, 1
         f.session_pace, f.session_level = 0.0, f.log_value
+        f.combo_sum = f.session_max = f.value
         if before.n:
             f.sessions, f.sessions_mean, f.sessions_variance = learn_mean(
                 before.sessions,
@@ -281,12 +284,18 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
     if f.moment.is_late:  # which session it belonged to is no longer known
         f.gap_s, f.is_combo = None, False
         f.session_sum, f.session_decisions = before.session_sum, before.session_decisions
+        f.combo_sum, f.session_max = before.combo_sum, before.session_max
         return
     f.gap_s = elapsed_ms / 1000 if f.in_order else None
     f.is_combo = is_combo = (
-        f.in_order and elapsed_ms <= COMBO_GAP_MS and f.value == before.last_value
+        f.in_order
+        and elapsed_ms <= COMBO_GAP_MS
+        and f.value == before.last_value
+        and (f.typical_tip is None or f.value < f.typical_tip.high)
     )
     f.session_sum = before.session_sum + f.value
+    f.combo_sum = combo_sum = before.combo_sum + f.value if is_combo else f.value
+    f.session_max = combo_sum if combo_sum > before.session_max else before.session_max
     f.session_decisions = decisions = before.session_decisions + (not is_combo)
     if not is_combo:
         f.session_level += 0.3 * (f.log_value - f.session_level)

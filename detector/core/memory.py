@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import exp, log
 
 from detector.core.event import Event
-from detector.core.evidence import HABIT_FROM, session_spread
+from detector.core.evidence import HABIT_FROM
 from detector.core.features import Features, Moment, learn_mean
 from detector.core.population import Population
 from detector.core.tipper import (
@@ -94,12 +94,8 @@ def learn(population: Population, f: Features) -> None:
     if before.n >= HABIT_FROM:
         population.tip_surprise.add((f.log_value - before.mean) / f.own_spread)
     if f.is_new_session and before.n:
-        log_sum = log(before.session_sum)
-        population.sessions.add(log_sum)
+        population.sessions.add(log(before.session_sum))
         population.session_tips.add(log(before.session_decisions))
-        if before.sessions >= HABIT_FROM:
-            spread = session_spread(before.sessions, before.sessions_variance)
-            population.session_surprise.add((log_sum - before.sessions_mean) / spread)
 
 
 def _advance_sums(after: TipperStats, f: Features) -> None:
@@ -127,6 +123,7 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
     )
     after.session_start_ms, after.session_sum = f.session_start_ms, f.session_sum
     after.session_decisions = f.session_decisions
+    after.combo_sum, after.session_max = f.combo_sum, f.session_max
     after.session_pace, after.session_level = f.session_pace, f.session_level
     after.sessions = f.sessions
     after.sessions_mean, after.sessions_variance = f.sessions_mean, f.sessions_variance

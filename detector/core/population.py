@@ -23,11 +23,11 @@ Z_99, Z_999 = 2.33, 3.09
 """One in a hundred, and one in a thousand, of a normal distribution lie this far out."""
 
 _TAIL_FROM_90 = Z_999 / 1.28  # how a log-normal goes on, from its middle through its 0.9
-_MOST_ERRATIC = 1.5  # times the normal's deviations; people further out are no habit of the site
+_MOST_ERRATIC = 1.3  # times the normal's deviations; people further out are no habit of the site
 
 _SURPRISES_FROM = 300  # deviations before the site is known to be erratic
 _YOUNG_MS = 30 * DAY_MS
-_SPENDS = (1, 10, 100)  # usual tips of the site within 60 days
+_SPENDS = (1, 10, 100, 1000)  # usual tips of the site within 60 days
 
 
 class Typical(NamedTuple):
@@ -147,12 +147,10 @@ class Population:
             the quantiles are high ones).
         sessions, session_tips: sums of ended sessions, and how many tips they had.
         peers: tips of those of one standing; see `standing`. At most `STANDINGS`.
-        tip_surprise, session_surprise: how erratic people are, here.
+        tip_surprise: how erratic people are, here.
     """
 
-    __slots__ = (
-        "peers", "session_surprise", "session_tips", "sessions", "tip_surprise", "tips", "weeks",
-    )  # fmt: skip
+    __slots__ = ("peers", "session_tips", "sessions", "tip_surprise", "tips", "weeks")
 
     def __init__(self) -> None:
         self.tips = Habit(ENOUGH_TIPS)
@@ -161,7 +159,6 @@ class Population:
         self.session_tips = Habit(ENOUGH_SESSIONS)
         self.peers: dict[int, Habit] = {}
         self.tip_surprise = Surprise(normal=Z_999, unknown=4.0)
-        self.session_surprise = Surprise(normal=Z_99, unknown=Z_99)
 
     def standing(self, account_age_ms: int | None, spent_60d: float) -> int:
         """Who somebody's peers are: age of the account, and what he gave lately.
@@ -234,7 +231,7 @@ class Population:
 STANDINGS = 3 * (len(_SPENDS) + 1)
 """Ages of account times levels of spending."""
 
-_PARTS = ("tips", "weeks", "sessions", "session_tips", "tip_surprise", "session_surprise")
+_PARTS = ("tips", "weeks", "sessions", "session_tips", "tip_surprise")
 
 
 def _typical(n: int, middle: float, body: float, high: float, extreme: float) -> Typical:

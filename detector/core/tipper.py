@@ -51,22 +51,23 @@ class TipperStats:
 
     `heavy_days`: decayed count of days on which he gave a seventh of the site's extreme week or
     more; `office_recharges_week`: those of `recharges_week` made in office hours. Of the session:
-    `session_moves` from one streamer to another, and what it came to at its last tip within a PK,
+    `combo_sum`, its last tip with those it is a combo with; `session_max`, the largest of these;
+    `session_moves` from one streamer to another; and what it came to at its last tip within a PK:
     `pk_ms` (0: none), `pk_sum`, `pk_decisions`.
 
     Made by `unpack` only; a plain class, since it is filled and read for every tip.
     """
 
     __slots__ = (
-        "balance", "day", "day_mean", "day_sum", "day_variance", "days", "devices", "first_ms",
-        "gap_mean", "gap_variance", "gaps", "heavy_days", "hours", "instruments", "last_ms",
-        "last_value", "max_ms", "max_value", "mean", "month", "month_sum", "n",
+        "balance", "combo_sum", "day", "day_mean", "day_sum", "day_variance", "days", "devices",
+        "first_ms", "gap_mean", "gap_variance", "gaps", "heavy_days", "hours", "instruments",
+        "last_ms", "last_value", "max_ms", "max_value", "mean", "month", "month_sum", "n",
         "office_recharges_week", "other_recharges_week", "pk_decisions", "pk_ms", "pk_sum",
         "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week", "session_decisions",
-        "session_level", "session_moves", "session_pace", "session_recharges", "session_start_ms",
-        "session_sum", "sessions", "sessions_decisions_mean", "sessions_decisions_variance",
-        "sessions_mean", "sessions_variance", "streamers", "sum_60d", "sum_day", "sum_hour",
-        "sum_week", "variance",
+        "session_level", "session_max", "session_moves", "session_pace", "session_recharges",
+        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
+        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamers", "sum_60d",
+        "sum_day", "sum_hour", "sum_week", "variance",
     )  # fmt: skip
 
     n: int
@@ -110,6 +111,8 @@ class TipperStats:
     balance: int
     heavy_days: float
     office_recharges_week: float
+    combo_sum: int
+    session_max: int
     session_moves: int
     pk_ms: int
     pk_sum: int
@@ -127,7 +130,7 @@ _HEAD = struct.Struct(
     "Idd" "Idd"  # days; gaps
     "qqIdd" "Idddd"  # the session; sessions
     "qfff" "HHq"  # recharges; those of the session, and what is left
-    "ff" "HqqH"  # heavy days, office recharges; moves, the last PK of the session
+    "ff" "qqHqqH"  # heavy days, office recharges; combo, largest, moves, the last PK of the session
     "24s" "BBB"  # hours; lengths of the three lists
 )  # fmt: skip
 
@@ -143,7 +146,8 @@ def pack(t: TipperStats) -> bytes:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
-        t.heavy_days, t.office_recharges_week, t.session_moves, t.pk_ms, t.pk_sum, t.pk_decisions,
+        t.heavy_days, t.office_recharges_week, t.combo_sum, t.session_max, t.session_moves,
+        t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, len(t.devices), len(t.instruments), len(t.streamers),
     )  # fmt: skip
     return head + t.devices + t.instruments + t.streamers
@@ -161,7 +165,8 @@ def unpack(packed: bytes) -> TipperStats:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
-        t.heavy_days, t.office_recharges_week, t.session_moves, t.pk_ms, t.pk_sum, t.pk_decisions,
+        t.heavy_days, t.office_recharges_week, t.combo_sum, t.session_max, t.session_moves,
+        t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, devices, instruments, _,
     ) = _HEAD.unpack_from(packed)  # fmt: skip
     to_instruments = _HEAD.size + devices
@@ -185,7 +190,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 314 bytes, expected 315 or more
+    ValueError: a tipper: found 330 bytes, expected 331 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")

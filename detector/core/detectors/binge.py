@@ -113,18 +113,22 @@ class Binge:
         return reasons
 
     def _rising(self, f: Features) -> list[Reason]:
+        """Gifts larger than usual; half of it is in the session's sum already."""
         before, scale = f.before, self._scale
         rise = exp(min(f.session_level - before.mean, 30.0))
         if before.n < _TIPS_FROM or rise < 3.0:
             return []
         return [
             Reason("rising", "amount", exp(f.session_level) / scale, exp(before.mean) / scale,
-                   None, self._unit, before.n, strength(rise / 6))
+                   None, self._unit, before.n, 0.5 * strength(rise / 6))
         ]  # fmt: skip
 
 
 def _amount(f: Features) -> float:
-    """How far the session's sum, or the day's, is above the tipper's own and the site's."""
+    """How far the session's sum, or the day's, is above the tipper's own and the site's.
+
+    A sum of which one tip is more than half is no run of tips: that tip is another kind's case.
+    """
     site = f.typical_session
     above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
     if f.sessions >= HABIT_FROM:
@@ -136,18 +140,18 @@ def _amount(f: Features) -> float:
         amount = _SITE_ALONE * above_site
     if site is not None and f.session_sum < site.high:
         amount *= f.session_sum / site.high
-    return amount
+    return amount * min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
 
 
 def _session_limit(f: Features) -> float:
-    """What a session of this tipper may come to, minor units of the base currency."""
+    """What one in a hundred of this tipper's sessions passes, minor units of the base currency."""
     usual_spread = session_spread(f.sessions, f.sessions_variance)
-    return habit_limit(f.sessions_mean, f.session_surprise, usual_spread)
+    return habit_limit(f.sessions_mean, Z_99, usual_spread)
 
 
 def _day_limit(f: Features) -> float:
-    """What a day of this tipper may come to, minor units of the base currency."""
-    return habit_limit(f.day_mean, f.session_surprise, session_spread(f.days, f.day_variance))
+    """What one in a hundred of this tipper's days passes, minor units of the base currency."""
+    return habit_limit(f.day_mean, Z_99, session_spread(f.days, f.day_variance))
 
 
 def _decisions_limit(f: Features) -> float:
