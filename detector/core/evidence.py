@@ -47,10 +47,13 @@ def session_spread(n: int, variance: float) -> float:
 def corroborated(score: float, support: float) -> float:
     """A score that evidence of other families supports: raised most where it is undecided.
 
-    >>> corroborated(0.5, 0.5), corroborated(0.0, 1.0)
-    (0.5625, 0.0)
+    Three quarters of the support count, so that a weak piece of it, which is mostly ordinary life,
+    does not make a medium finding of what is low by itself.
+
+    >>> corroborated(0.5, 1.0), corroborated(0.0, 1.0), round(corroborated(0.7, 0.4), 2)
+    (0.6875, 0.0, 0.76)
     """
-    return score + 0.5 * support * score * (1.0 - score) if score > 0.0 else 0.0
+    return score + 0.75 * support * score * (1.0 - score) if score > 0.0 else 0.0
 
 
 def habit_limit(mean: float, deviations: float, spread_: float) -> float:

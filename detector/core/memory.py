@@ -89,7 +89,8 @@ def learn(population: Population, f: Features) -> None:
     """Adds the tip, and the session it ended, to the site's habits."""
     before = f.before
     population.tips.add(f.log_value)
-    population.weeks.add(log(f.sum_week))
+    if f.moment.day > before.day or not before.n:
+        population.weeks.add(log(f.sum_week))
     population.add_to_peers(f.standing, f.log_value)
     if before.n >= HABIT_FROM:
         population.tip_surprise.add((f.log_value - before.mean) / f.own_spread)

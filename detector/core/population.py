@@ -143,8 +143,7 @@ class Population:
 
     Attributes:
         tips: single tips.
-        weeks: a tipper's decayed week, seen at each of his tips (so heavy tippers weigh more, and
-            the quantiles are high ones).
+        weeks: a tipper's decayed week, seen once on each of his days.
         sessions, session_tips: sums of ended sessions, and how many tips they had.
         peers: tips of those of one standing; see `standing`. At most `STANDINGS`.
         tip_surprise: how erratic people are, here.

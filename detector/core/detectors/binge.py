@@ -32,6 +32,7 @@ _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
 _TIPS_FROM = 5
+_SMALL_GIFTS = 0.5  # of the usual size
 _RECHARGES = 3.0  # beside the usual week's: one or two may follow an empty wallet
 _MOVES = 4.0
 _PK_ROUND_MS = HOUR_MS // 3  # the longest round; a ceremony's peak is no longer
@@ -39,9 +40,10 @@ _PK_AT_LEAST_MS = 60_000
 _OCCASIONS = ("pk", "ceremony")
 
 # Gaps of a steady stream are exponential: their logarithms have the mean log(mean gap) - 0.58 and
-# the standard deviation 1.28; the mean that `session_pace` is, weighted 0.3 to the newest, 0.54.
+# the standard deviation 1.28. `session_pace` weighs the newest 0.3: √(0.3 / 1.7) = 0.42 of it.
 _LOG_GAP_BELOW_MEAN = 0.577
-_PACE_SPREAD = 0.54
+_GAP_SPREAD = 1.28
+_PACE_SHARE = 0.42
 
 _NIGHT_BEFORE_HOUR = 6
 _HOURS_FROM = 20  # tips before there is a profile of hours
@@ -79,6 +81,13 @@ class Binge:
             reasons.append(
                 Reason("benign_occasion", "tempo", 1, None, None, "times", 0, 0.3, is_benign=True)
             )
+        size = _gift_size(f)
+        if size < _SMALL_GIFTS:
+            usual = exp(f.sessions_mean - f.sessions_decisions_mean)
+            reasons.append(
+                Reason("benign_small_gifts", "amount", size * usual / self._scale,
+                       usual / self._scale, None, self._unit, f.sessions, 0.3, is_benign=True)
+            )  # fmt: skip
         return reasons
 
     def _amount_reasons(self, f: Features) -> list[Reason]:
@@ -106,10 +115,10 @@ class Binge:
         return reasons
 
     def _support(self, f: Features) -> list[Reason]:
-        """What runs away beside the sum. At an occasion many tip fast, so tempo says nothing."""
-        reasons = self._rising(f) + _recharges(f) + account_reasons(f)
+        """What runs away beside the sum. At an occasion many tip fast and much: no evidence."""
+        reasons = _recharges(f) + account_reasons(f)
         if not _is_occasion(f):
-            reasons += _tempo(f)
+            reasons += self._rising(f) + _tempo(f)
         return reasons
 
     def _rising(self, f: Features) -> list[Reason]:
@@ -128,6 +137,7 @@ def _amount(f: Features) -> float:
     """How far the session's sum, or the day's, is above the tipper's own and the site's.
 
     A sum of which one tip is more than half is no run of tips: that tip is another kind's case.
+    Nor is a long evening of gifts smaller than the tipper's usual ones.
     """
     site = f.typical_session
     above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
@@ -140,7 +150,16 @@ def _amount(f: Features) -> float:
         amount = _SITE_ALONE * above_site
     if site is not None and f.session_sum < site.high:
         amount *= f.session_sum / site.high
-    return amount * min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
+    is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
+    return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+
+
+def _gift_size(f: Features) -> float:
+    """The session's mean tip, combos taken as one, as a multiple of that of the own sessions."""
+    if f.sessions < HABIT_FROM:
+        return 1.0
+    usual = exp(f.sessions_mean - f.sessions_decisions_mean)
+    return f.session_sum / f.session_decisions / usual
 
 
 def _session_limit(f: Features) -> float:
@@ -190,27 +209,33 @@ def _tempo(f: Features) -> list[Reason]:
 
 def _quickening(f: Features) -> list[Reason]:
     """Gaps far shorter than this tipper's usual ones, or else than the session's own so far."""
-    before = f.before
+    before, gaps = f.before, f.session_decisions - 1
     if before.gaps >= _GAPS_FROM:
-        faster = strength(exp(before.gap_mean - f.session_pace) / 4.0)
+        usual_spread = spread(before.gaps, before.gap_variance, _GAP_SPREAD, 6, 0.5)
+        faster = _faster(f, before.gap_mean, usual_spread)
         if faster >= 0.5:
             return [
                 Reason("quickening", "tempo", exp(f.session_pace), exp(before.gap_mean), None, "s",
                        before.gaps, faster)
             ]  # fmt: skip
-    gaps = f.session_decisions - 1
     elapsed_s = (f.event.event_time_ms - f.session_start_ms) / 1000
     if gaps < _GAPS_FROM or elapsed_s <= 0.0:
         return []
     mean_gap_s = max(1.0, elapsed_s / gaps)
-    deviations = (log(mean_gap_s) - _LOG_GAP_BELOW_MEAN - f.session_pace) / _PACE_SPREAD
-    faster = strength(deviations / Z_99) if deviations > 0.0 else 0.0
+    faster = _faster(f, log(mean_gap_s) - _LOG_GAP_BELOW_MEAN, _GAP_SPREAD)
     if faster < 0.5:
         return []
     return [
         Reason("accelerating", "tempo", exp(f.session_pace), mean_gap_s, None, "s",
                f.session_decisions, faster)
     ]  # fmt: skip
+
+
+def _faster(f: Features, usual_log_gap: float, gap_spread: float) -> float:
+    """0.5 where one in a hundred sessions is as fast; few gaps say little."""
+    pace_spread = gap_spread * max(_PACE_SHARE, (f.session_decisions - 1) ** -0.5)
+    deviations = (usual_log_gap - f.session_pace) / pace_spread
+    return strength(deviations / Z_99) if deviations > 0.0 else 0.0
 
 
 def _after_pk(f: Features) -> float:

@@ -36,6 +36,8 @@ _LOVE_NUMBERS = frozenset({"52", "521", "1314", "131452", "5201314", "52013", "5
 _HEAVY_DAYS = 4.0  # more than one long weekend's
 _IS_NEW_AT = 1.5  # times the rate of the last two months; 60 days of one rate give 1.6
 _IS_QUITE_NEW_AT = 3.5  # two and a half weeks of a rate unlike that before
+_ROSE_FROM, _ROSE_TO = 1.2, 2.0  # times the shift of a rate that is steady since first seen
+_YOUNG_MS = 60 * DAY_MS
 _OFFICE_SHARE = 45 / 168  # of the hours of a week
 _RECHARGES_FROM = 2.5  # decayed: three within a few days
 
@@ -165,15 +167,31 @@ def _peers_limit(f: Features, site: Typical) -> float:
 
 
 def _sustained(f: Features) -> float:
-    """Weeks far above the site's, as long as they are new for the tipper, by many days' tips."""
+    """Weeks far above the site's, as long as they are new for the tipper, by many days' tips.
+
+    New means a rise that was seen, or an account that is young. Of somebody who has given so much
+    since he was first seen it is not known whether it is new: one comparison, with the site, is
+    left.
+    """
     site = f.typical_week
     if site is None or f.heavy_days < 1.0 or f.sum_week < site.extreme:
         return 0.0
     # At a steady rate both sums, each over its own time constant, are the same per day.
     shift = (f.sum_week / 7) / (f.sum_60d / 60)
-    novelty = min(1.0, max(0.0, (shift - _IS_NEW_AT) / (_IS_QUITE_NEW_AT - _IS_NEW_AT)))
+    novelty = _share_of(shift, _IS_NEW_AT, _IS_QUITE_NEW_AT)
     lasting = 0.3 + 0.7 * strength(f.heavy_days / _HEAVY_DAYS)
-    return novelty * lasting * strength(f.sum_week / (2 * site.extreme))
+    score = novelty * lasting * strength(f.sum_week / (2 * site.extreme))
+    if f.account_age_ms is not None and f.account_age_ms < _YOUNG_MS:
+        return score
+    known_days = max(1.0, (f.event.event_time_ms - f.before.first_ms) / DAY_MS)
+    steady = (1 - exp(-known_days / 7)) / (1 - exp(-known_days / 60))
+    rise = _share_of(shift / steady, _ROSE_FROM, _ROSE_TO)
+    return score * (_ONE_COMPARISON + (1.0 - _ONE_COMPARISON) * rise)
+
+
+def _share_of(value: float, zero: float, one: float) -> float:
+    """Where a value lies between what counts for nothing and what counts in full, 0..1."""
+    return min(1.0, max(0.0, (value - zero) / (one - zero)))
 
 
 def _support(f: Features) -> list[Reason]:

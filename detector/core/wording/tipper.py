@@ -107,4 +107,8 @@ TIPPER: dict[str, tuple[str, str]] = {
         "During a PK or a ceremony, when many tip more than usual",
         "正值PK或盛典，众人打赏普遍增多",
     ),
+    "benign_small_gifts": (
+        "Gifts of about {observed} {unit}, smaller than this tipper's usual {usual} ({n} sessions)",
+        "单笔约{observed}{unit}，低于该用户平时的{usual}（{n}次）",
+    ),
 }
