@@ -69,6 +69,8 @@ class Binge:
     def score(self, f: Features) -> float:
         if f.session_decisions < _DECISIONS_FROM or f.moment.is_late:
             return 0.0
+        if f.days >= HABIT_FROM and f.day_sum is not None and log(f.day_sum) <= f.day_mean:
+            return 0.0  # most sessions: less than on a usual day
         amount = _amount(f)
         if amount < 0.3:
             return amount * 0.5
@@ -141,13 +143,12 @@ def _amount(f: Features) -> float:
     """
     site = f.typical_session
     above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
+    own = []
     if f.sessions >= HABIT_FROM:
-        ratio = f.session_sum / _session_limit(f)
-        if f.days >= HABIT_FROM and f.day_sum is not None:
-            ratio = max(ratio, f.day_sum / _day_limit(f))
-        amount = strength(ratio) * (0.8 + 0.2 * above_site)
-    else:
-        amount = _SITE_ALONE * above_site
+        own.append(f.session_sum / _session_limit(f))
+    if f.days >= HABIT_FROM and f.day_sum is not None:
+        own.append(f.day_sum / _day_limit(f))
+    amount = strength(max(own)) * (0.8 + 0.2 * above_site) if own else _SITE_ALONE * above_site
     if site is not None and f.session_sum < site.high:
         amount *= f.session_sum / site.high
     is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))

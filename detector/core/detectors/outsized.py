@@ -128,6 +128,8 @@ class Outsized:
 
 
 def _single(f: Features) -> float:
+    if f.before.n >= HABIT_FROM and f.log_value <= f.before.mean:
+        return 0.0  # most tips: no larger than usual
     own, site = _above_own(f), f.typical_tip
     if site is None:
         return _OWN_ALONE * own if own is not None else 0.0
