@@ -274,13 +274,14 @@ def _unusual_hours(f: Features) -> list[Reason]:
 
 def _recharges(f: Features) -> list[Reason]:
     """Recharges within the session, beyond what this tipper needs in a week."""
-    count, since_s = f.session_recharges, f.since_recharge_s
-    if count < 2 or since_s is None:
+    count = f.session_recharges
+    if count < 2:
         return []
     usual = max(0.0, f.recharges_week - count)
-    weight = strength(count / (_RECHARGES + usual))
+    limit = _RECHARGES + usual
     return [
-        Reason("session_recharges", "money_flow", count, usual, since_s, "times", 0, weight)
+        Reason("session_recharges", "money_flow", count, usual, limit, "times", 0,
+               strength(count / limit))
     ]  # fmt: skip
 
 

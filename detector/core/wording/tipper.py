@@ -62,9 +62,8 @@ TIPPER: dict[str, tuple[str, str]] = {
         "一天打赏共{observed}{unit}；平时约{usual}，上限{limit}（{n}天）",
     ),
     "session_recharges": (
-        "{observed} recharges during the session, the last {limit} s before this tip; "
-        "usual are {usual} a week",
-        "本次连续打赏中充值{observed}次，最近一次在此笔前{limit}秒；平时每周约{usual}次",
+        "{observed} recharges within the session; usual are {usual} a week, up to {limit}",
+        "本次连续打赏中充值{observed}次；平时每周约{usual}次，上限{limit}",
     ),
     "unusual_hours": (
         "At an hour of the night at which {observed} of this tipper's tips came ({n} tips)",
