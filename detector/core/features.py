@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import exp, log
 
 from detector.core.event import Event
+from detector.core.evidence import tip_spread
 from detector.core.population import Population, Typical
 from detector.core.school import Time
 from detector.core.tipper import (
@@ -26,6 +27,7 @@ from detector.core.tipper import (
 from detector.core.traits import SiteTraits
 
 _60_DAYS_MS = 60 * DAY_MS
+_EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 
 
 class Moment:
@@ -50,6 +52,17 @@ class Moment:
         self.is_late = is_late
         self.time = time
 
+    @property
+    def is_office_hour(self) -> bool:
+        """Monday to Friday, 9 to 18 o'clock.
+
+        >>> Moment(0, 10 * 60, 23_640, False).is_office_hour  # 1970-01-01, a Thursday
+        True
+        >>> Moment(2, 10 * 60, 23_640, False).is_office_hour
+        False
+        """
+        return (self.day + _EPOCH_WEEKDAY) % 7 < 5 and 540 <= self.minute < 1080
+
 
 class Features:
     """One tip, its tipper's past and the site's habits.
@@ -60,39 +73,50 @@ class Features:
         value, log_value: amount in minor units of the base currency, and its logarithm.
         in_order: not late and not before the tipper's last tip: tempo can be told.
         gap_s: seconds since the tipper's last tip; None for the first or out of order.
-        is_combo: the same gift to the same streamer within seconds: no new decision.
+        is_combo: the same gift to the same streamer within seconds: no new decision, unless only
+            one tip in a hundred of the site is as large.
         is_new_session: the pause before it ended a session (or it is the first tip).
         sum_hour, sum_day, sum_week, sum_60d: decayed sums with this tip.
         day_sum, month_sum: exact sums of the local day and month with this tip; None for a late
             tip of an earlier day, whose sum is no longer held.
         days, day_mean, day_variance: the tipper's ended active days, log sums.
         session_sum, session_decisions, session_start_ms: the session with this tip.
+        combo_sum: this tip and those it is a combo with; session_max: the largest such sum of the
+            session.
         session_pace: mean log gap of the session (s), newest weighted most; 0 if unknown.
         session_level: mean log value of the session, newest weighted most.
         sessions, sessions_mean, sessions_variance, sessions_decisions_mean,
         sessions_decisions_variance: the tipper's ended sessions.
         session_recharges: recharges since the session began, those that led to it included.
         since_recharge_s: seconds since the last recharge; None if none was seen, or out of order.
-        recharges_week, recharged_week, other_recharges_week: decayed count and sum of recharges,
-            and count of those with an instrument of another holder; 0 if none was seen.
+        recharges_week, recharged_week, other_recharges_week, office_recharges_week: decayed count
+            and sum of recharges, and count of those with an instrument of another holder and in
+            office hours; 0 if none was seen.
         traits: what this tip is like, a mask of `traits`; 0 where nobody looked.
         genre: a mark of the room's category; 0 if not said.
         is_perk: whether it buys lasting rights or goods.
         habits: the packed counts of traits with this tip.
         site_traits: how common each trait is on the site.
         account_age_ms: since the account was made; None if the event does not say.
+        own_spread: standard deviation of the tipper's log tips, `before.n` considered.
+        heavy_days: decayed count of ended days on which he gave a seventh of the site's extreme
+            week or more.
+        tip_surprise: standard deviations that a tip may leave its tipper's habit by, here.
+        standing, typical_peers: who his peers are, and their tips; -1 and None while unknown.
         device, instrument, streamer: how this tipper knows them; None if not said.
-        typical_tip, typical_week, typical_session: the site; None while too little is known.
+        typical_tip, typical_week, typical_session, typical_session_tips: the site; None while too
+            little is known.
     """
 
     __slots__ = (
-        "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
-        "genre", "habits", "in_order", "is_combo", "is_new_session", "is_perk", "log_value",
-        "moment", "month_sum", "session_decisions", "session_level", "session_pace",
-        "session_recharges", "session_start_ms", "session_sum", "sessions",
-        "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
-        "sessions_variance", "site_traits", "sum_60d", "sum_day", "sum_hour", "sum_week", "traits",
-        "typical_session", "typical_tip", "typical_week", "value",
+        "account_age_ms", "before", "combo_sum", "day_mean", "day_sum", "day_variance", "days",
+        "event", "gap_s", "genre", "habits", "heavy_days", "in_order", "is_combo", "is_new_session",
+        "is_perk", "log_value", "moment", "month_sum", "own_spread", "session_decisions",
+        "session_level", "session_max", "session_pace", "session_recharges", "session_start_ms",
+        "session_sum", "sessions", "sessions_decisions_mean", "sessions_decisions_variance",
+        "sessions_mean", "sessions_variance", "site_traits", "standing", "sum_60d", "sum_day",
+        "sum_hour", "sum_week", "tip_surprise", "traits", "typical_peers", "typical_session",
+        "typical_session_tips", "typical_tip", "typical_week", "value",
     )  # fmt: skip
 
     event: Event
@@ -116,6 +140,8 @@ class Features:
     session_sum: int
     session_decisions: int
     session_start_ms: int
+    combo_sum: int
+    session_max: int
     session_pace: float
     session_level: float
     session_recharges: int
@@ -130,9 +156,15 @@ class Features:
     is_perk: bool
     site_traits: SiteTraits
     account_age_ms: int | None
+    own_spread: float
+    heavy_days: float
+    tip_surprise: float
+    standing: int
+    typical_peers: Typical | None
     typical_tip: Typical | None
     typical_week: Typical | None
     typical_session: Typical | None
+    typical_session_tips: Typical | None
 
     # Asked for few tips, so they are looked up only then.
 
@@ -162,6 +194,10 @@ class Features:
         return self.before.recharged_week * self._since_recharge_decay()
 
     @property
+    def office_recharges_week(self) -> float:
+        return self.before.office_recharges_week * self._since_recharge_decay()
+
+    @property
     def other_recharges_week(self) -> float:
         return self.before.other_recharges_week * self._since_recharge_decay()
 
@@ -177,6 +213,12 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
     f.event, f.moment, f.before, f.value, f.log_value = event, moment, before, value, log(value)
     elapsed_ms = event.event_time_ms - before.last_ms
     f.in_order = not moment.is_late and (elapsed_ms >= 0 or not before.n)
+    f.own_spread = tip_spread(before.n, before.variance) if before.n else 0.0
+    f.typical_tip = population.tips.typical
+    f.typical_week = population.weeks.typical
+    f.typical_session = population.sessions.typical
+    f.typical_session_tips = population.session_tips.typical
+    f.tip_surprise = population.tip_surprise.limit
     _add_sums(f, elapsed_ms)
     _add_session(f, elapsed_ms)
     f.account_age_ms = (
@@ -186,9 +228,8 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
     )
     f.traits, f.habits, f.site_traits = 0, before.traits, population.traits
     f.genre, f.is_perk = 0, False
-    f.typical_tip = population.tips.typical
-    f.typical_week = population.weeks.typical
-    f.typical_session = population.sessions.typical
+    f.standing = population.standing(f.account_age_ms, f.sum_60d - value)
+    f.typical_peers = population.peers_of(f.standing)
     return f
 
 
@@ -205,6 +246,7 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
         f.sum_week = before.sum_week + value
         f.sum_60d = before.sum_60d + value
     f.days, f.day_mean, f.day_variance = before.days, before.day_mean, before.day_variance
+    f.heavy_days = before.heavy_days
     if day == before.day:
         f.day_sum = before.day_sum + value
     elif day > before.day or not before.n:
@@ -213,6 +255,9 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
             f.days, f.day_mean, f.day_variance = learn_mean(
                 before.days, before.day_mean, before.day_variance, log(before.day_sum)
             )
+            week = f.typical_week
+            is_heavy = week is not None and before.day_sum * 7 >= week.extreme
+            f.heavy_days = before.heavy_days * exp(-max(0, elapsed_ms) / _60_DAYS_MS) + is_heavy
     else:
         f.day_sum = None
     month = f.moment.month
@@ -236,6 +281,7 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
         f.is_combo = False
         f.session_start_ms, f.session_sum, f.session_decisions = event.event_time_ms, f.value, 1
         f.session_pace, f.session_level = 0.0, f.log_value
+        f.combo_sum = f.session_max = f.value
         if before.n:
             f.sessions, f.sessions_mean, f.sessions_variance = learn_mean(
                 before.sessions,
@@ -256,12 +302,18 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
     if f.moment.is_late:  # which session it belonged to is no longer known
         f.gap_s, f.is_combo = None, False
         f.session_sum, f.session_decisions = before.session_sum, before.session_decisions
+        f.combo_sum, f.session_max = before.combo_sum, before.session_max
         return
     f.gap_s = elapsed_ms / 1000 if f.in_order else None
     f.is_combo = is_combo = (
-        f.in_order and elapsed_ms <= COMBO_GAP_MS and f.value == before.last_value
+        f.in_order
+        and elapsed_ms <= COMBO_GAP_MS
+        and f.value == before.last_value
+        and (f.typical_tip is None or f.value < f.typical_tip.high)
     )
     f.session_sum = before.session_sum + f.value
+    f.combo_sum = combo_sum = before.combo_sum + f.value if is_combo else f.value
+    f.session_max = combo_sum if combo_sum > before.session_max else before.session_max
     f.session_decisions = decisions = before.session_decisions + (not is_combo)
     if not is_combo:
         f.session_level += 0.3 * (f.log_value - f.session_level)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from math import exp, log
 
 from detector.core.event import Event
-from detector.core.features import Features, learn_mean
+from detector.core.evidence import HABIT_FROM
+from detector.core.features import Features, Moment, learn_mean
 from detector.core.population import Population
 from detector.core.tipper import (
     ADULT_AGE,
@@ -19,6 +20,7 @@ from detector.core.tipper import (
     HOUR_MS,
     MOST_RECHARGES,
     NAMED,
+    NEWEST_MARK,
     NOT_NAMED,
     SESSION_GAP_MS,
     WEEK_MS,
@@ -27,6 +29,7 @@ from detector.core.tipper import (
 )
 from detector.core.traits import Counts
 
+_MOST = 65_535  # of what a session counts
 _EDGE = 3.0  # standard deviations beyond which a value counts as if it were at the edge
 _EDGE_FROM = 5  # tips before there is a habit to have an edge
 _SMALLEST_SPREAD = 0.35  # in log units: about 40 %
@@ -58,10 +61,11 @@ def advance(f: Features) -> TipperStats:
     after.devices = remember(before.devices, event.device_id, at_ms)
     after.instruments = remember(before.instruments, event.instrument_id, at_ms)
     after.streamers = remember(before.streamers, event.streamer_id, at_ms)
+    _advance_rooms(after, f)
     return after
 
 
-def recharge(tipper: TipperStats, event: Event) -> None:
+def recharge(tipper: TipperStats, event: Event, moment: Moment) -> None:
     """Adds a recharge to a tipper who nobody else holds.
 
     It shows his devices and instruments before they pay for a tip.
@@ -78,6 +82,7 @@ def recharge(tipper: TipperStats, event: Event) -> None:
         tipper.recharges_week *= decay
         tipper.recharged_week *= decay
         tipper.other_recharges_week *= decay
+        tipper.office_recharges_week *= decay
         tipper.recharge_ms = at_ms
     else:  # it is worth less by now; the sums stay where they are in time
         weight = exp(elapsed_ms / WEEK_MS)
@@ -85,18 +90,26 @@ def recharge(tipper: TipperStats, event: Event) -> None:
     tipper.recharged_week += weight * value
     if event.instrument_holder == "other":
         tipper.other_recharges_week += weight
+    if moment.is_office_hour:
+        tipper.office_recharges_week += weight
     tipper.balance += value
     _learn_facts(tipper, event)
 
 
 def learn(population: Population, f: Features) -> None:
     """Adds the tip, and the session it ended, to the site's habits."""
+    before = f.before
     population.tips.add(f.log_value)
-    population.weeks.add(log(f.sum_week))
-    if f.is_new_session and f.before.n:
-        population.sessions.add(log(f.before.session_sum))
-    if f.before.n and _is_new_hour(f):
-        population.traits.add(f.before.day, Counts.of(f.before.traits).mask)
+    if f.moment.day > before.day or not before.n:
+        population.weeks.add(log(f.sum_week))
+    population.add_to_peers(f.standing, f.log_value)
+    if before.n >= HABIT_FROM:
+        population.tip_surprise.add((f.log_value - before.mean) / f.own_spread)
+    if f.is_new_session and before.n:
+        population.sessions.add(log(before.session_sum))
+        population.session_tips.add(log(before.session_decisions))
+    if before.n and _is_new_hour(f):
+        population.traits.add(before.day, Counts.of(before.traits).mask)
 
 
 def note_minor(tipper: TipperStats, fact: int, at_ms: int) -> None:
@@ -132,6 +145,7 @@ def _advance_sums(after: TipperStats, f: Features) -> None:
     else:
         after.month, after.month_sum = f.moment.month, f.month_sum
     after.days, after.day_mean, after.day_variance = f.days, f.day_mean, f.day_variance
+    after.heavy_days = f.heavy_days
 
 
 def _advance_sessions(after: TipperStats, f: Features) -> None:
@@ -143,6 +157,7 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
     )
     after.session_start_ms, after.session_sum = f.session_start_ms, f.session_sum
     after.session_decisions = f.session_decisions
+    after.combo_sum, after.session_max = f.combo_sum, f.session_max
     after.session_pace, after.session_level = f.session_pace, f.session_level
     after.sessions = f.sessions
     after.sessions_mean, after.sessions_variance = f.sessions_mean, f.sessions_variance
@@ -150,11 +165,27 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
     after.sessions_decisions_variance = f.sessions_decisions_variance
 
 
+def _advance_rooms(after: TipperStats, f: Features) -> None:
+    """After `streamers`: where the session has been, and what it came to within a PK."""
+    before = f.before
+    if f.is_new_session:
+        after.session_moves = after.pk_ms = after.pk_sum = after.pk_decisions = 0
+    else:
+        has_moved = after.streamers[NEWEST_MARK] != before.streamers[NEWEST_MARK]
+        after.session_moves = min(before.session_moves + has_moved, _MOST)
+        after.pk_ms, after.pk_sum = before.pk_ms, before.pk_sum
+        after.pk_decisions = before.pk_decisions
+    if f.event.room_mode == "pk" and f.in_order:
+        after.pk_ms, after.pk_sum = f.event.event_time_ms, f.session_sum
+        after.pk_decisions = min(f.session_decisions, _MOST)
+
+
 def _advance_recharges(after: TipperStats, f: Features) -> None:
     before = f.before
     after.recharge_ms, after.recharges_week = before.recharge_ms, before.recharges_week
     after.recharged_week = before.recharged_week
     after.other_recharges_week = before.other_recharges_week
+    after.office_recharges_week = before.office_recharges_week
     after.recharges_waiting, after.session_recharges = 0, f.session_recharges
     left = before.balance - f.value
     after.balance = left if left > 0 else 0

@@ -33,7 +33,7 @@ MOST_RECHARGES = 65_535
 _KNOWN = struct.Struct("<4sQ")  # crc32 of the id; first seen ms and, above 48 bits, times seen
 _ONCE = 1 << 48
 _MOST_TIMES = 65_535 * _ONCE
-_NEWEST_MARK = slice(-_KNOWN.size, 4 - _KNOWN.size)
+NEWEST_MARK = slice(-_KNOWN.size, 4 - _KNOWN.size)
 _MAX_KNOWN = 4
 _ROOM_FOR_NEWEST = (_MAX_KNOWN - 1) * _KNOWN.size
 
@@ -62,19 +62,27 @@ class TipperStats:
     it was last known to be a minor's, when a real name was added, when it last bought a perk;
     `perks`, `claims`: perks bought and refunds claimed, up to 255 each.
 
+    `heavy_days`: decayed count of days on which he gave a seventh of the site's extreme week or
+    more; `office_recharges_week`: those of `recharges_week` made in office hours. Of the session:
+    `combo_sum`, its last tip with those it is a combo with; `session_max`, the largest of these;
+    `session_moves` from one streamer to another; and what it came to at its last tip within a PK:
+    `pk_ms` (0: none), `pk_sum`, `pk_decisions`.
+
     Made by `unpack` only; a plain class, since it is filled and read for every tip.
     """
 
     __slots__ = (
-        "balance", "child_peak", "claims", "day", "day_mean", "day_sum", "day_variance", "days",
-        "devices", "facts", "first_ms", "gap_mean", "gap_variance", "gaps", "genre", "genre_lead",
-        "hours", "instruments", "last_ms", "last_value", "max_ms", "max_value", "mean",
-        "minor_hour", "month", "month_sum", "n", "named_hour", "other_recharges_week", "perk_hour",
-        "perks", "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week",
-        "session_decisions", "session_level", "session_pace", "session_recharges",
-        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
-        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "streamers", "sum_60d",
-        "sum_day", "sum_hour", "sum_week", "traits", "variance",
+        "balance", "child_peak", "claims", "combo_sum", "day", "day_mean", "day_sum",
+        "day_variance", "days", "devices", "facts", "first_ms", "gap_mean", "gap_variance", "gaps",
+        "genre", "genre_lead", "heavy_days", "hours", "instruments", "last_ms", "last_value",
+        "max_ms", "max_value", "mean", "minor_hour", "month", "month_sum", "n", "named_hour",
+        "office_recharges_week", "other_recharges_week", "perk_hour", "perks", "pk_decisions",
+        "pk_ms", "pk_sum", "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week",
+        "session_decisions", "session_level", "session_max", "session_moves", "session_pace",
+        "session_recharges", "session_start_ms", "session_sum", "sessions",
+        "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
+        "sessions_variance", "streamers", "sum_60d", "sum_day", "sum_hour", "sum_week", "traits",
+        "variance",
     )  # fmt: skip
 
     n: int
@@ -126,6 +134,14 @@ class TipperStats:
     perk_hour: int
     perks: int
     claims: int
+    heavy_days: float
+    office_recharges_week: float
+    combo_sum: int
+    session_max: int
+    session_moves: int
+    pk_ms: int
+    pk_sum: int
+    pk_decisions: int
     hours: bytes
     devices: bytes
     instruments: bytes
@@ -141,6 +157,7 @@ _HEAD = struct.Struct(
     "qfff" "HHq"  # recharges; those of the session, and what is left
     f"{traits.SIZE}s" "HB"  # traits of its hours; the genre
     "Be" "III" "BB"  # facts, likeness to a child's; hours of three of them; perks and claims
+    "ff" "qqHqqH"  # heavy days, office recharges; combo, largest, moves, the last PK of the session
     "24s" "BBB"  # hours; lengths of the three lists
 )  # fmt: skip
 
@@ -158,6 +175,8 @@ def pack(t: TipperStats) -> bytes:
         t.recharges_waiting, t.session_recharges, t.balance,
         t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
         t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
+        t.heavy_days, t.office_recharges_week, t.combo_sum, t.session_max, t.session_moves,
+        t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, len(t.devices), len(t.instruments), len(t.streamers),
     )  # fmt: skip
     return head + t.devices + t.instruments + t.streamers
@@ -177,6 +196,8 @@ def unpack(packed: bytes) -> TipperStats:
         t.recharges_waiting, t.session_recharges, t.balance,
         t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
         t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
+        t.heavy_days, t.office_recharges_week, t.combo_sum, t.session_max, t.session_moves,
+        t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, devices, instruments, _,
     ) = _HEAD.unpack_from(packed)  # fmt: skip
     to_instruments = _HEAD.size + devices
@@ -200,7 +221,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 356 bytes, expected 357 or more
+    ValueError: a tipper: found 400 bytes, expected 401 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")
@@ -252,7 +273,7 @@ def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     if identity is None:
         return known
     mark = _mark(identity)
-    if known[_NEWEST_MARK] == mark:  # mostly it is the same one again
+    if known[NEWEST_MARK] == mark:  # mostly it is the same one again
         seen = int.from_bytes(known[-8:], "little")
         return known if seen >= _MOST_TIMES else known[:-8] + (seen + _ONCE).to_bytes(8, "little")
     at = _find(known, mark)

@@ -94,7 +94,7 @@ class TipperView:
         if event.type == "tip":
             return self._score_tip(event, moment, now_ms)
         if event.type == "recharge":
-            self._remember_recharge(event, now_ms)
+            self._remember_recharge(event, moment, now_ms)
         elif event.type == "refund":
             return self._score_claim(event, moment, now_ms)
         return {}, []
@@ -153,10 +153,10 @@ class TipperView:
         self.tippers.put(tipper_id, pack(tipper), now_ms)
         return {detector.kind: score}, flags
 
-    def _remember_recharge(self, event: Event, now_ms: int) -> None:
+    def _remember_recharge(self, event: Event, moment: Moment, now_ms: int) -> None:
         tipper_id = event.tipper_id or ""
         tipper = self._tipper(tipper_id)
-        recharge(tipper, event)
+        recharge(tipper, event, moment)
         self.tippers.put(tipper_id, pack(tipper), now_ms)
 
     def _tipper(self, tipper_id: str) -> TipperStats:

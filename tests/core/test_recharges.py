@@ -28,7 +28,8 @@ class Account:
 
     def recharge(self, after_s: float, value: int, holder: str | None = None) -> None:
         tipper = unpack(pack(self.stats))
-        recharge(tipper, event("recharge", START_MS + round(after_s * 1000), value, holder))
+        recharged = event("recharge", START_MS + round(after_s * 1000), value, holder)
+        recharge(tipper, recharged, Moment(20_000, 60, 24_000, False))
         self.stats = unpack(pack(tipper))
 
     def tip(self, after_s: float, value: int) -> Features:

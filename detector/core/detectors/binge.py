@@ -1,32 +1,59 @@
 """Impulsive binges (激情打赏): a session that runs away from the tipper's own sessions.
 
-A session is a run of tips without a pause of half an hour. It is a case when both its sum and its
-tempo leave the tipper's habit; combos of one gift are one decision, not many. A tipper without
-sessions to compare with is judged against the site's sessions alone, and less sure.
+A session is a run of tips without a pause of half an hour; combos of one gift are one decision.
+It is a case when its sum leaves what the tipper gives in a session or a day, is more than the site
+sees in all but one session of a hundred, and something else of it runs away as well: its tempo, its
+gifts, recharges in between. A tipper without sessions to compare with is judged against the site's
+sessions alone, and less sure.
 """
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, log
 
-from detector.core.detectors.outsized import account_reasons
-from detector.core.evidence import any_of, habit_limit, spread, strength
+from detector.core.detectors.account import account_reasons
+from detector.core.evidence import (
+    HABIT_FROM,
+    any_of,
+    habit_limit,
+    session_spread,
+    spread,
+    strength,
+)
 from detector.core.features import Features
+from detector.core.population import Z_99
 from detector.core.reasons import Reason
 from detector.core.tipper import HOUR_MS
 
-_DECISIONS_FROM = 5  # fewer are a few gifts, not a binge
-_SESSIONS_FROM = 3
+_DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
+_AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
+_SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
+_HANDFUL = 5.0  # decisions that are no long session for anybody
+_UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
 _TIPS_FROM = 5
-_SUM_DEVIATIONS = 2.5
-_DECISIONS_DEVIATIONS = 2.5
-_OCCASION_MS = HOUR_MS // 3  # a PK's last minutes, a ceremony's peak
+_SMALL_GIFTS = 0.5  # of the usual size
+_RECHARGES = 3.0  # beside the usual week's: one or two may follow an empty wallet
+_MOVES = 4.0
+_PK_ROUND_MS = HOUR_MS // 3  # the longest round; a ceremony's peak is no longer
+_PK_AT_LEAST_MS = 60_000
 _OCCASIONS = ("pk", "ceremony")
+
+# Gaps of a steady stream are exponential: their logarithms have the mean log(mean gap) - 0.58 and
+# the standard deviation 1.28. `session_pace` weighs the newest 0.3: √(0.3 / 1.7) = 0.42 of it.
+_LOG_GAP_BELOW_MEAN = 0.577
+_GAP_SPREAD = 1.28
+_PACE_SHARE = 0.42
+
+_NIGHT_BEFORE_HOUR = 6
+_HOURS_FROM = 20  # tips before there is a profile of hours
+_RARE_HOURS = 0.05  # share of a tipper's tips within three hours of the day; by chance 0.125
 
 
 class Binge:
-    """Detector of `binge`. Families: amount and tempo; device and instrument beside them.
+    """Detector of `binge`.
+
+    Families: amount and tempo; money_flow, identity, device and instrument beside them.
 
     Args:
         unit: code of the base currency.
@@ -42,35 +69,43 @@ class Binge:
     def score(self, f: Features) -> float:
         if f.session_decisions < _DECISIONS_FROM or f.moment.is_late:
             return 0.0
-        site = f.typical_session
-        above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
-        if f.sessions >= _SESSIONS_FROM:
-            amount = strength(f.session_sum / _sum_limit(f)) * (0.8 + 0.2 * above_site)
-        else:
-            amount = 0.7 * above_site
-        if site is not None and f.session_sum < site.high:
-            amount *= f.session_sum / site.high
-        if amount < 0.05:
+        if f.days >= HABIT_FROM and f.day_sum is not None and log(f.day_sum) <= f.day_mean:
+            return 0.0  # most sessions: less than on a usual day
+        amount = _amount(f)
+        if amount < 0.3:
             return amount * 0.5
-        score = amount * (0.5 + 0.5 * any_of(_tempo(f), _quickening(f)))
-        return score * 0.75 if _is_occasion(f) else score
+        support = [reason.weight for reason in self._support(f)]
+        return amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * any_of(*support))
 
     def explain(self, f: Features) -> list[Reason]:
-        reasons = self._amount_reasons(f) + self._tempo_reasons(f) + account_reasons(f)
+        reasons = self._amount_reasons(f) + self._support(f)
         if _is_occasion(f):
             reasons.append(
                 Reason("benign_occasion", "tempo", 1, None, None, "times", 0, 0.3, is_benign=True)
             )
+        size = _gift_size(f)
+        if size < _SMALL_GIFTS:
+            usual = exp(f.sessions_mean - f.sessions_decisions_mean)
+            reasons.append(
+                Reason("benign_small_gifts", "amount", size * usual / self._scale,
+                       usual / self._scale, None, self._unit, f.sessions, 0.3, is_benign=True)
+            )  # fmt: skip
         return reasons
 
     def _amount_reasons(self, f: Features) -> list[Reason]:
-        reasons, scale, before = [], self._scale, f.before
-        if f.sessions >= _SESSIONS_FROM:
-            limit = _sum_limit(f)
+        reasons, scale = [], self._scale
+        if f.sessions >= HABIT_FROM:
+            limit = _session_limit(f)
             reasons.append(
                 Reason("session_above_own", "amount", f.session_sum / scale,
                        exp(f.sessions_mean) / scale, limit / scale, self._unit, f.sessions,
                        strength(f.session_sum / limit))
+            )  # fmt: skip
+        if f.days >= HABIT_FROM and f.day_sum is not None and f.day_sum > f.session_sum:
+            limit = _day_limit(f)
+            reasons.append(
+                Reason("day_above_own", "amount", f.day_sum / scale, exp(f.day_mean) / scale,
+                       limit / scale, self._unit, f.days, strength(f.day_sum / limit))
             )  # fmt: skip
         site = f.typical_session
         if site is not None and f.session_sum >= site.high:
@@ -79,65 +114,180 @@ class Binge:
                        site.extreme / scale, self._unit, site.n,
                        strength(f.session_sum / site.extreme))
             )  # fmt: skip
+        return reasons
+
+    def _support(self, f: Features) -> list[Reason]:
+        """What runs away beside the sum. At an occasion many tip fast and much: no evidence."""
+        reasons = _recharges(f) + account_reasons(f)
+        if not _is_occasion(f):
+            reasons += self._rising(f) + _tempo(f)
+        return reasons
+
+    def _rising(self, f: Features) -> list[Reason]:
+        """Gifts larger than usual; half of it is in the session's sum already."""
+        before, scale = f.before, self._scale
         rise = exp(min(f.session_level - before.mean, 30.0))
-        if before.n >= _TIPS_FROM and rise >= 3.0:
-            reasons.append(
-                Reason("rising", "amount", exp(f.session_level) / scale, exp(before.mean) / scale,
-                       None, self._unit, before.n, strength(rise / 6))
-            )  # fmt: skip
-        return reasons
-
-    def _tempo_reasons(self, f: Features) -> list[Reason]:
-        reasons = []
-        tempo, quickening = _tempo(f), _quickening(f)
-        if tempo >= 0.5:
-            usual = exp(f.sessions_decisions_mean) if f.sessions else None
-            reasons.append(
-                Reason("session_tempo", "tempo", f.session_decisions, usual, _decisions_limit(f),
-                       "tips", f.sessions, tempo)
-            )  # fmt: skip
-        if quickening >= 0.5:
-            reasons.append(
-                Reason("quickening", "tempo", exp(f.session_pace), exp(f.before.gap_mean), None,
-                       "s", f.before.gaps, quickening)
-            )  # fmt: skip
-        return reasons
+        if before.n < _TIPS_FROM or rise < 3.0:
+            return []
+        return [
+            Reason("rising", "amount", exp(f.session_level) / scale, exp(before.mean) / scale,
+                   None, self._unit, before.n, 0.5 * strength(rise / 6))
+        ]  # fmt: skip
 
 
-def _sum_limit(f: Features) -> float:
-    """What a session of this tipper may come to, minor units of the base currency."""
-    n = f.sessions
-    return habit_limit(
-        f.sessions_mean, _SUM_DEVIATIONS, spread(n, f.sessions_variance, 0.9, 6, 0.4)
-    )
+def _amount(f: Features) -> float:
+    """How far the session's sum, or the day's, is above the tipper's own and the site's.
+
+    A sum of which one tip is more than half is no run of tips: that tip is another kind's case.
+    Nor is a long evening of gifts smaller than the tipper's usual ones.
+    """
+    site = f.typical_session
+    above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
+    own = []
+    if f.sessions >= HABIT_FROM:
+        own.append(f.session_sum / _session_limit(f))
+    if f.days >= HABIT_FROM and f.day_sum is not None:
+        own.append(f.day_sum / _day_limit(f))
+    amount = strength(max(own)) * (0.8 + 0.2 * above_site) if own else _SITE_ALONE * above_site
+    if site is not None and f.session_sum < site.high:
+        amount *= f.session_sum / site.high
+    is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
+    return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+
+
+def _gift_size(f: Features) -> float:
+    """The session's mean tip, combos taken as one, as a multiple of that of the own sessions."""
+    if f.sessions < HABIT_FROM:
+        return 1.0
+    usual = exp(f.sessions_mean - f.sessions_decisions_mean)
+    return f.session_sum / f.session_decisions / usual
+
+
+def _session_limit(f: Features) -> float:
+    """What one in a hundred of this tipper's sessions passes, minor units of the base currency."""
+    usual_spread = session_spread(f.sessions, f.sessions_variance)
+    return habit_limit(f.sessions_mean, Z_99, usual_spread)
+
+
+def _day_limit(f: Features) -> float:
+    """What one in a hundred of this tipper's days passes, minor units of the base currency."""
+    return habit_limit(f.day_mean, Z_99, session_spread(f.days, f.day_variance))
 
 
 def _decisions_limit(f: Features) -> float:
-    """How many tips, combos counted once, a session of this tipper may have."""
-    n = f.sessions
-    if n < _SESSIONS_FROM:
-        return 15.0
-    limit = habit_limit(
-        f.sessions_decisions_mean,
-        _DECISIONS_DEVIATIONS,
-        spread(n, f.sessions_decisions_variance, 0.5, 6, 0.25),
-    )
-    return max(8.0, limit)
+    """How many tips, combos counted once, a session of this tipper may have.
+
+    One in a hundred of his own passes it, or one in a thousand of the site's.
+    """
+    if f.sessions < HABIT_FROM:
+        site = f.typical_session_tips
+        return _UNKNOWN_TIPS_LIMIT if site is None else max(2 * _HANDFUL, site.extreme)
+    usual_spread = spread(f.sessions, f.sessions_decisions_variance, 0.5, 6, 0.25)
+    return max(_HANDFUL, habit_limit(f.sessions_decisions_mean, Z_99, usual_spread))
 
 
-def _tempo(f: Features) -> float:
-    return strength(f.session_decisions / _decisions_limit(f))
+def _tempo(f: Features) -> list[Reason]:
+    """More tips, faster ones, at other hours, in more rooms, or faster ones after a PK."""
+    reasons = []
+    limit = _decisions_limit(f)
+    many = strength(f.session_decisions / limit)
+    if many >= 0.2:
+        usual = exp(f.sessions_decisions_mean) if f.sessions else None
+        reasons.append(
+            Reason("session_tempo", "tempo", f.session_decisions, usual, limit, "tips", f.sessions,
+                   many)
+        )  # fmt: skip
+    reasons += _quickening(f)
+    pk = _after_pk(f)
+    if pk >= 2.0:
+        reasons.append(Reason("after_pk", "tempo", pk, 1, None, "times", 0, strength(pk / 3.0)))
+    moves = f.before.session_moves
+    if moves >= _MOVES / 2:
+        hopping = 0.5 * strength(moves / _MOVES)  # some always do
+        reasons.append(Reason("room_hopping", "tempo", moves, None, None, "times", 0, hopping))
+    return reasons + _unusual_hours(f)
 
 
-def _quickening(f: Features) -> float:
-    """Gaps far shorter than this tipper's usual ones within a session."""
-    if f.before.gaps < _GAPS_FROM:
+def _quickening(f: Features) -> list[Reason]:
+    """Gaps far shorter than this tipper's usual ones, or else than the session's own so far."""
+    before, gaps = f.before, f.session_decisions - 1
+    if before.gaps >= _GAPS_FROM:
+        usual_spread = spread(before.gaps, before.gap_variance, _GAP_SPREAD, 6, 0.5)
+        faster = _faster(f, before.gap_mean, usual_spread)
+        if faster >= 0.5:
+            return [
+                Reason("quickening", "tempo", exp(f.session_pace), exp(before.gap_mean), None, "s",
+                       before.gaps, faster)
+            ]  # fmt: skip
+    elapsed_s = (f.event.event_time_ms - f.session_start_ms) / 1000
+    if gaps < _GAPS_FROM or elapsed_s <= 0.0:
+        return []
+    mean_gap_s = max(1.0, elapsed_s / gaps)
+    faster = _faster(f, log(mean_gap_s) - _LOG_GAP_BELOW_MEAN, _GAP_SPREAD)
+    if faster < 0.5:
+        return []
+    return [
+        Reason("accelerating", "tempo", exp(f.session_pace), mean_gap_s, None, "s",
+               f.session_decisions, faster)
+    ]  # fmt: skip
+
+
+def _faster(f: Features, usual_log_gap: float, gap_spread: float) -> float:
+    """0.5 where one in a hundred sessions is as fast; few gaps say little."""
+    pace_spread = gap_spread * max(_PACE_SHARE, (f.session_decisions - 1) ** -0.5)
+    deviations = (usual_log_gap - f.session_pace) / pace_spread
+    return strength(deviations / Z_99) if deviations > 0.0 else 0.0
+
+
+def _after_pk(f: Features) -> float:
+    """Money a minute since the session's last PK, as a multiple of that up to it; 0 if unknown.
+
+    Tipping peaks within a PK; who speeds up after it plays for something lost. Which side lost is
+    not in a tip.
+    """
+    before, event = f.before, f.event
+    if not before.pk_ms or event.room_mode == "pk" or f.is_new_session:
         return 0.0
-    return strength(exp(f.before.gap_mean - f.session_pace) / 4.0)
+    if f.session_decisions - before.pk_decisions < _DECISIONS_FROM:
+        return 0.0
+    up_to_ms = max(_PK_AT_LEAST_MS, before.pk_ms - f.session_start_ms)
+    since_ms = max(_PK_AT_LEAST_MS, event.event_time_ms - before.pk_ms)
+    return (f.session_sum - before.pk_sum) / since_ms * up_to_ms / before.pk_sum
+
+
+def _unusual_hours(f: Features) -> list[Reason]:
+    """Night, at hours at which this tipper hardly ever tips; weak, since hours cut both ways."""
+    hour = f.moment.minute // 60
+    if hour >= _NIGHT_BEFORE_HOUR:
+        return []
+    hours = f.before.hours
+    session = f.session_decisions - 1  # those of this session are in the profile already
+    known = sum(hours) - session
+    if known < _HOURS_FROM:
+        return []
+    near = hours[hour - 1] + hours[hour] + hours[(hour + 1) % 24] - session
+    share = (max(0, near) + 1) / (known + 8)  # three hours of 24 are one of eight
+    if share >= _RARE_HOURS:
+        return []
+    return [Reason("unusual_hours", "tempo", share, 0.125, None, "share", known, 0.4)]
+
+
+def _recharges(f: Features) -> list[Reason]:
+    """Recharges within the session, beyond what this tipper needs in a week."""
+    count = f.session_recharges
+    if count < 2:
+        return []
+    usual = max(0.0, f.recharges_week - count)
+    limit = _RECHARGES + usual
+    return [
+        Reason("session_recharges", "money_flow", count, usual, limit, "times", 0,
+               strength(count / limit))
+    ]  # fmt: skip
 
 
 def _is_occasion(f: Features) -> bool:
+    """A PK's round or a ceremony's peak, as long as either lasts."""
     return (
         f.event.room_mode in _OCCASIONS
-        and f.event.event_time_ms - f.session_start_ms <= _OCCASION_MS
+        and f.event.event_time_ms - f.session_start_ms <= _PK_ROUND_MS
     )

@@ -1,32 +1,51 @@
-"""Sky-high tips (天价打赏): far above what the tipper gives, and above what the site sees.
+"""Sky-high tips (天价打赏): far above what the tipper, his peers and the site give.
 
-Two shapes. A single tip is judged against the tipper's own tips first and the site's second; an
-account without a history only against the site. A sustained one (the shape of embezzled money,
-DOMAIN: months of tips far above peers) is judged by the tipper's week against the site's weeks,
-and only while it is new for this tipper: a whale with a long, steady history is no case.
+Two shapes. A single tip is judged against the tipper's own tips first, against those of the same
+standing second; an account without a history only against the site. A sustained one (the shape of
+embezzled money: weeks of tips far above everybody's) is judged by the tipper's week against the
+site's weeks, and only while it is new for this tipper: a whale with a long, steady history is no
+case. The tips of the streamer's room are not known here.
+
+Amounts have heavy tails, so amount alone is never high, and one comparison alone never medium.
+Where a custom explains why a tip is unlike the tipper's others (a number of affection, a combo of
+ordinary gifts, a ceremony), his own history says nothing, and one comparison is left.
 """
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, sqrt
 
-from detector.core.evidence import habit_limit, spread, strength
+from detector.core.detectors.account import account_reasons, is_new_account
+from detector.core.evidence import HABIT_FROM, any_of, corroborated, habit_limit, strength
 from detector.core.features import Features
+from detector.core.population import Typical
 from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS
 
-_OWN_FROM = 3  # tips before there is a habit to compare with
-_OWN_DEVIATIONS = 4.0
+# How sure one comparison alone may be, with the thresholds as shipped. Own habits are left by all
+# sooner or later: nothing. The site's extreme passed by somebody unknown: low.
+_OWN_ALONE = 0.55
+_ONE_COMPARISON = 0.7
+_NEW_ACCOUNT = 0.9  # by a new account, which is a family of its own: more
 _OWN_MAXIMUM_COUNTS_MS = 90 * DAY_MS
-_NEW_ACCOUNT_MS = 7 * DAY_MS
 _STEADY_MS = 7 * DAY_MS
+_STEADY_TIMES = 5
 _COMBO_FROM = 10
-_BENIGN_AT_MOST = 0.65  # low at most, with the thresholds as shipped
 _LOVE_NUMBERS = frozenset({"52", "521", "1314", "131452", "5201314", "52013", "5211314"})
+
+_HEAVY_DAYS = 4.0  # more than one long weekend's
+_IS_NEW_AT = 1.5  # times the rate of the last two months; 60 days of one rate give 1.6
+_IS_QUITE_NEW_AT = 3.5  # two and a half weeks of a rate unlike that before
+_ROSE_FROM, _ROSE_TO = 1.2, 2.0  # times the shift of a rate that is steady since first seen
+_YOUNG_MS = 60 * DAY_MS
+_OFFICE_SHARE = 45 / 168  # of the hours of a week
+_RECHARGES_FROM = 2.5  # decayed: three within a few days
 
 
 class Outsized:
-    """Detector of `outsized`. Families: amount; identity, device and instrument beside it.
+    """Detector of `outsized`.
+
+    Families: amount; identity, device, instrument and money_flow beside it.
 
     Args:
         unit: code of the base currency.
@@ -40,84 +59,36 @@ class Outsized:
         self._scale = scale
 
     def score(self, f: Features) -> float:
-        single = self._single(f)
-        if single > _BENIGN_AT_MOST and (self._is_love_number(f) or _is_combo(f)):
-            single = _BENIGN_AT_MOST
-        sustained = self._sustained(f)
-        return single if single >= sustained else sustained
+        score = max(_single(f), _sustained(f))
+        if score < 0.3:
+            return score
+        return corroborated(score, any_of(*(reason.weight for reason in _support(f))))
 
     def explain(self, f: Features) -> list[Reason]:
-        reasons = self._sustained_reasons(f) if self._sustained(f) >= 0.4 else []
-        if self._single(f) >= 0.4:
+        reasons = self._sustained_reasons(f) if _sustained(f) >= 0.4 else []
+        if _single(f) >= 0.4:
             reasons += self._single_reasons(f)
-        reasons += account_reasons(f)
-        if self._is_love_number(f) and f.streamer is not None:
-            reasons.append(
-                Reason("benign_love_number", "content", f.value / self._scale, None, None,
-                       self._unit, f.streamer.times, 0.3, is_benign=True)
-            )  # fmt: skip
-        if _is_combo(f):
-            quantity = float(f.event.quantity or 0)
-            reasons.append(
-                Reason("benign_combo", "amount", quantity, None, None, "times", f.before.n, 0.3,
-                       is_benign=True)
-            )  # fmt: skip
-        return reasons
-
-    def _single(self, f: Features) -> float:
-        own = self._above_own(f)
-        site = f.typical_tip
-        if site is None:
-            return 0.6 * own if own is not None else 0.0
-        above_site = strength(f.value / site.extreme)
-        if own is None:
-            is_new = f.account_age_ms is not None and f.account_age_ms < _NEW_ACCOUNT_MS
-            return above_site if is_new else 0.7 * above_site
-        score = own * (0.6 + 0.4 * above_site)
-        return score if f.value >= site.high else score * f.value / site.high
-
-    def _above_own(self, f: Features) -> float | None:
-        return strength(f.value / _own_limit(f)) if f.before.n >= _OWN_FROM else None
-
-    def _sustained(self, f: Features) -> float:
-        site = f.typical_week
-        if site is None or f.days < 2 or f.sum_week < site.extreme:
-            return 0.0
-        # At a steady rate both sums, each over its own time constant, are the same per day.
-        shift = (f.sum_week / 7) / (f.sum_60d / 60)
-        novelty = min(1.0, max(0.0, (shift - 2.0) / 3.0))
-        return 0.8 * novelty * strength(f.sum_week / (2 * site.extreme))
-
-    def _is_love_number(self, f: Features) -> bool:
-        known = f.streamer
-        return (
-            known is not None
-            and known.times >= 5
-            and f.before.n >= 10
-            and f.event.event_time_ms - known.first_ms >= _STEADY_MS
-            and str(f.value).strip("0") in _LOVE_NUMBERS
-        )
+        return reasons + _support(f) + self._customs(f)
 
     def _single_reasons(self, f: Features) -> list[Reason]:
         reasons = []
-        before, scale = f.before, self._scale
-        own = self._above_own(f)
-        if own is not None and own >= 0.3:
+        before, value, scale = f.before, f.value / self._scale, self._scale
+        own = _above_own(f)
+        if own is None:
             reasons.append(
-                Reason("above_own_history", "amount", f.value / scale, exp(before.mean) / scale,
+                Reason("first_tips", "amount", value, None, None, self._unit, before.n, 0.5)
+            )
+        elif own >= 0.3:
+            reasons.append(
+                Reason("above_own_history", "amount", value, exp(before.mean) / scale,
                        _own_limit(f) / scale, self._unit, before.n, own)
             )  # fmt: skip
-        elif own is None:
-            reasons.append(
-                Reason("first_tips", "amount", f.value / scale, None, None, self._unit,
-                       before.n, 0.5)
-            )  # fmt: skip
-        site = f.typical_tip
-        if site is not None and f.value >= site.high:
-            reasons.append(
-                Reason("above_site", "amount", f.value / scale, site.middle / scale,
-                       site.extreme / scale, self._unit, site.n, strength(f.value / site.extreme))
-            )  # fmt: skip
+        for code, typical in (("above_peers", f.typical_peers), ("above_site", f.typical_tip)):
+            if typical is not None and f.value >= typical.high:
+                reasons.append(
+                    Reason(code, "amount", value, typical.middle / scale, typical.extreme / scale,
+                           self._unit, typical.n, strength(f.value / typical.extreme))
+                )  # fmt: skip
         return reasons
 
     def _sustained_reasons(self, f: Features) -> list[Reason]:
@@ -125,47 +96,149 @@ class Outsized:
         if site is None:
             return []
         usual = 7 * (f.sum_60d - f.sum_week) / 53
-        return [
+        reasons = [
             Reason("sustained_week", "amount", f.sum_week / scale, max(0.0, usual) / scale,
                    site.extreme / scale, self._unit, f.before.n,
-                   strength(f.sum_week / (2 * site.extreme)))
+                   strength(f.sum_week / site.extreme))
         ]  # fmt: skip
+        if f.heavy_days >= 2.0:
+            reasons.append(
+                Reason("heavy_days", "amount", f.heavy_days, None, None, "days", f.days,
+                       strength(f.heavy_days / _HEAVY_DAYS))
+            )  # fmt: skip
+        return reasons
+
+    def _customs(self, f: Features) -> list[Reason]:
+        customs = []
+        if _is_love_number(f) and f.streamer is not None:
+            customs.append(
+                Reason("benign_love_number", "content", f.value / self._scale, None, None,
+                       self._unit, f.streamer.times, 0.3, is_benign=True)
+            )  # fmt: skip
+        if _is_combo(f):
+            customs.append(
+                Reason("benign_combo", "amount", float(f.event.quantity or 0), None, None, "times",
+                       f.before.n, 0.3, is_benign=True)
+            )  # fmt: skip
+        if _is_ceremony(f):
+            customs.append(
+                Reason("benign_occasion", "tempo", 1, None, None, "times", 0, 0.3, is_benign=True)
+            )
+        return customs
 
 
-def _is_combo(f: Features) -> bool:
-    """Many of a gift that is ordinary by itself (66, 99), and no more than the site knows."""
-    quantity, site = f.event.quantity, f.typical_tip
-    if quantity is None or quantity < _COMBO_FROM or f.before.n < _OWN_FROM or site is None:
-        return False
-    return f.value <= 2 * site.extreme and f.value / quantity <= exp(f.before.mean) * 3
+def _single(f: Features) -> float:
+    if f.before.n >= HABIT_FROM and f.log_value <= f.before.mean:
+        return 0.0  # most tips: no larger than usual
+    own, site = _above_own(f), f.typical_tip
+    if site is None:
+        return _OWN_ALONE * own if own is not None else 0.0
+    above = strength(f.value / _peers_limit(f, site))
+    if own is None:
+        return (_NEW_ACCOUNT if is_new_account(f) else _ONE_COMPARISON) * above
+    score = own * (_OWN_ALONE + (1.0 - _OWN_ALONE) * above)
+    if f.value < site.high:
+        return score * f.value / site.high
+    if score > _ONE_COMPARISON * above and (_is_love_number(f) or _is_combo(f) or _is_ceremony(f)):
+        return _ONE_COMPARISON * above
+    return score
+
+
+def _above_own(f: Features) -> float | None:
+    return strength(f.value / _own_limit(f)) if f.before.n >= HABIT_FROM else None
 
 
 def _own_limit(f: Features) -> float:
     """What this tipper may tip before it is unlike him, minor units of the base currency."""
     before = f.before
-    limit = habit_limit(
-        before.mean, _OWN_DEVIATIONS, spread(before.n, before.variance, 0.8, 8, 0.35)
-    )
+    limit = habit_limit(before.mean, f.tip_surprise, f.own_spread)
     largest = 2.0 * before.max_value
     if largest > limit and f.event.event_time_ms - before.max_ms < _OWN_MAXIMUM_COUNTS_MS:
         return largest
     return limit
 
 
-def account_reasons(f: Features) -> list[Reason]:
-    """What the account, its device and its instrument add to evidence of another family."""
-    reasons = []
-    age_ms = f.account_age_ms
-    if age_ms is not None and age_ms < _NEW_ACCOUNT_MS:
-        days = age_ms / DAY_MS
-        reasons.append(Reason("new_account", "identity", days, None, 7, "days", 0, 0.4))
-    device, instrument = f.device, f.instrument
-    if device is not None and device.times == 0 and device.others:
-        reasons.append(Reason("new_device", "device", 1, None, None, "times", device.others, 0.4))
-    if instrument is not None and instrument.times == 0 and instrument.others:
-        reasons.append(
-            Reason("new_instrument", "instrument", 1, None, None, "times", instrument.others, 0.4)
-        )
-    if f.event.instrument_holder == "other":
-        reasons.append(Reason("other_holder", "instrument", 1, None, None, "times", 0, 0.4))
+def _peers_limit(f: Features, site: Typical) -> float:
+    """What peers and the site may tip, minor units of the base currency.
+
+    Half way between the two, in logarithms: to give more than one's peers once is ordinary, and
+    among those who give much there are always some who give far more.
+    """
+    peers = f.typical_peers
+    return site.extreme if peers is None else sqrt(peers.extreme * site.extreme)
+
+
+def _sustained(f: Features) -> float:
+    """Weeks far above the site's, as long as they are new for the tipper, by many days' tips.
+
+    New means a rise that was seen, or an account that is young. Of somebody who has given so much
+    since he was first seen it is not known whether it is new: one comparison, with the site, is
+    left.
+    """
+    site = f.typical_week
+    if site is None or f.heavy_days < 1.0 or f.sum_week < site.extreme:
+        return 0.0
+    # At a steady rate both sums, each over its own time constant, are the same per day.
+    shift = (f.sum_week / 7) / (f.sum_60d / 60)
+    novelty = _share_of(shift, _IS_NEW_AT, _IS_QUITE_NEW_AT)
+    lasting = 0.3 + 0.7 * strength(f.heavy_days / _HEAVY_DAYS)
+    score = novelty * lasting * strength(f.sum_week / (2 * site.extreme))
+    if f.account_age_ms is not None and f.account_age_ms < _YOUNG_MS:
+        return score
+    known_days = max(1.0, (f.event.event_time_ms - f.before.first_ms) / DAY_MS)
+    steady = (1 - exp(-known_days / 7)) / (1 - exp(-known_days / 60))
+    rise = _share_of(shift / steady, _ROSE_FROM, _ROSE_TO)
+    return score * (_ONE_COMPARISON + (1.0 - _ONE_COMPARISON) * rise)
+
+
+def _share_of(value: float, zero: float, one: float) -> float:
+    """Where a value lies between what counts for nothing and what counts in full, 0..1."""
+    return min(1.0, max(0.0, (value - zero) / (one - zero)))
+
+
+def _support(f: Features) -> list[Reason]:
+    """Evidence of other families than amount."""
+    reasons = account_reasons(f)
+    recharges = f.recharges_week
+    if f.heavy_days >= 2.0 and recharges >= _RECHARGES_FROM:
+        # Money of an employer is recharged while at work: more often than the hours would have it.
+        office = min(recharges, f.office_recharges_week)
+        expected = recharges * _OFFICE_SHARE
+        deviations = (office - expected) / sqrt(expected * (1 - _OFFICE_SHARE))
+        if deviations >= 2.0:
+            reasons.append(
+                Reason("office_recharges", "money_flow", office, expected, None, "times",
+                       round(recharges), min(0.6, strength(deviations / 3.0)))
+            )  # fmt: skip
     return reasons
+
+
+def _is_love_number(f: Features) -> bool:
+    """520, 1314 and the like, as amount or number of gifts, from a steady supporter."""
+    event = f.event
+    written = (f.value, event.amount_minor, event.quantity)
+    if not any(str(figure).strip("0") in _LOVE_NUMBERS for figure in written):
+        return False
+    known = f.streamer
+    return (
+        known is not None
+        and known.times >= _STEADY_TIMES
+        and f.before.n >= 2 * _STEADY_TIMES
+        and event.event_time_ms - known.first_ms >= _STEADY_MS
+    )
+
+
+def _is_combo(f: Features) -> bool:
+    """Many of a gift that is ordinary by itself (66, 99), and no more than the site knows."""
+    quantity, site = f.event.quantity, f.typical_tip
+    if quantity is None or quantity < _COMBO_FROM or f.before.n < HABIT_FROM or site is None:
+        return False
+    return f.value <= 2 * site.extreme and f.value / quantity <= exp(f.before.mean) * 3
+
+
+def _is_ceremony(f: Features) -> bool:
+    """A ceremony, and a streamer whom he supports; no proof of innocence, but a reason to give."""
+    if f.event.room_mode != "ceremony":
+        return False
+    known = f.streamer
+    return known is not None and known.times >= _STEADY_TIMES

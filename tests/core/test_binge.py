@@ -1,0 +1,173 @@
+"""Sessions that run away are found; combos, PKs, long evenings and old habits are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from detector.core.detectors.binge import Binge
+from detector.core.features import Features, Moment, compute
+from tests.core.crowds import DAY_MS, HOUR_MS, MINUTE_MS, NOON_MS, Site
+
+EVENING_MS = NOON_MS + 8 * HOUR_MS
+
+
+def accustomed(**more: Any) -> Site:
+    """A site, and on it `t` who gives 20 and 50 on each of 20 evenings."""
+    site = Site()
+    site.habit("t", (20, 50), 20, **more)
+    return site
+
+
+def steady(seconds: float) -> Any:
+    return lambda index: seconds
+
+
+# Fire
+
+
+def test_150_thousand_in_one_day_is_high() -> None:
+    site = accustomed()
+    assert site.run("t", [5000] * 30, steady(90)) > 0.9
+    assert site.worst("binge") == "high"
+    assert site.codes["binge"] >= {"session_above_own", "session_above_site", "session_tempo"}
+
+
+def test_a_short_run_of_three_high_tips_is_told() -> None:
+    site = accustomed()
+    site.run("t", [3000] * 3, steady(100))
+    assert site.worst("binge") in ("low", "medium", "high")
+
+
+def test_gaps_that_shrink_and_gifts_that_grow_are_told_as_such() -> None:
+    site = accustomed()
+    site.run("t", [50 + 40 * index for index in range(20)], lambda i: max(8, 240 - 20 * i))
+    assert site.worst("binge") in ("medium", "high")
+    assert site.codes["binge"] >= {"quickening", "rising"}
+
+
+def test_recharging_again_and_again_within_the_session_is_a_family_of_its_own() -> None:
+    plain, recharging = accustomed(), accustomed()
+    tips = [400] * 6
+    less = plain.run("t", tips, steady(280))
+    more = recharging.run("t", tips, steady(280), recharge_every=1)
+    assert more > less + 0.05
+    assert "session_recharges" in recharging.codes["binge"]
+    assert "session_recharges" not in plain.codes.get("binge", set())
+
+
+def test_a_new_accounts_first_session_is_medium_at_most() -> None:
+    site = Site()
+    site.run("n", [1000] * 30, steady(40))
+    assert site.worst("binge") == "medium"
+
+
+def test_a_night_unlike_the_accounts_own_hours_adds_to_it() -> None:
+    by_night, by_evening = accustomed(), accustomed()
+    by_night.run("t", [600] * 4, steady(200), at_ms=NOON_MS + 15 * HOUR_MS)
+    by_evening.run("t", [600] * 4, steady(200))
+    assert "unusual_hours" in by_night.codes["binge"]
+    assert "unusual_hours" not in by_evening.codes.get("binge", set())
+
+
+def test_hopping_from_room_to_room_is_told() -> None:
+    site = accustomed()
+    at_ms = EVENING_MS
+    for index in range(12):
+        at_ms += 120_000
+        site.tip("t", 500, at_ms, streamer_id=f"s{index % 4}")
+    assert "room_hopping" in site.codes["binge"]
+
+
+def test_speeding_up_after_a_pk_adds_to_it() -> None:
+    def after(gap_s: float) -> Site:
+        site = accustomed()
+        for index in range(4):
+            site.tip("t", 100, EVENING_MS + index * 3 * MINUTE_MS, room_mode="pk")
+        lost_ms = EVENING_MS + 10 * MINUTE_MS
+        for index in range(8):
+            site.tip("t", 500, lost_ms + round(index * gap_s * 1000), room_mode="normal")
+        return site
+
+    assert "after_pk" in after(15).codes["binge"]
+    assert "after_pk" not in after(15 * 60).codes.get("binge", set())
+
+
+def test_several_sessions_of_one_day_are_taken_together() -> None:
+    site = accustomed()
+    for hour in range(5):
+        site.run("t", [120] * 5, steady(60), at_ms=NOON_MS + hour * HOUR_MS)
+    assert "day_above_own" in site.codes["binge"]
+
+
+# Silent
+
+
+def test_a_combo_of_one_gift_is_silent() -> None:
+    site = accustomed()
+    site.run("t", [10] * 200, steady(0.5))
+    assert site.worst("binge") is None
+
+
+def test_one_large_gift_among_small_ones_is_another_kinds_case() -> None:
+    site = accustomed()
+    site.run("t", [5, 3000, 5, 5, 5], steady(30))
+    assert site.worst("binge") is None
+    assert site.worst("outsized") is not None
+
+
+@pytest.mark.parametrize("mode", ["pk", "ceremony"])
+def test_a_pks_last_minutes_and_a_ceremonys_peak_are_silent(mode: str) -> None:
+    site = accustomed()
+    site.run("t", [300] * 15, steady(20), room_mode=mode)
+    assert site.worst("binge") is None
+
+
+def test_a_pk_does_not_excuse_an_hour_of_it() -> None:
+    site = accustomed()
+    site.run("t", [300] * 60, steady(60), room_mode="pk")
+    assert site.worst("binge") in ("medium", "high")
+
+
+def test_a_long_evening_of_small_gifts_is_silent() -> None:
+    site = accustomed()
+    site.run("t", [5] * 60, steady(180))
+    assert site.worst("binge") is None
+
+
+def test_somebody_who_always_does_so_is_silent() -> None:
+    site = Site()
+    site.habit("t", (300,) * 12, 20)
+    site.found.clear()
+    site.run("t", [300] * 14, steady(200))
+    assert site.worst("binge") is None
+
+
+def test_one_recharge_before_an_ordinary_evening_is_silent() -> None:
+    site = accustomed()
+    site.run("t", [20, 50, 20], steady(240), recharge_every=3)
+    assert site.worst("binge") is None
+
+
+def test_a_late_tip_is_no_part_of_a_session() -> None:
+    site = accustomed()
+    site.tip("other", 1, NOON_MS + DAY_MS)
+    assert site.run("t", [5000] * 6, steady(5)) == 0.0
+
+
+def test_what_is_scored_is_what_is_explained() -> None:
+    site = accustomed()
+    site.run("t", [500] * 6, steady(60))
+    view = site.engine._tipper_view
+    event = site.reader.read(
+        {"event_id": "x", "event_time": EVENING_MS + 7 * MINUTE_MS, "tipper_id": "t",
+         "streamer_id": "s1", "amount": "500", "currency": "CNY"}, EVENING_MS + DAY_MS,
+    )  # fmt: skip
+    features: Features = compute(
+        event, Moment(20_514, 20 * 60, 24_314, False), view._tipper("t"), view.populations["CNY"]
+    )
+    binge = Binge("CNY", 100)
+    assert binge.score(features) > 0.6
+    families = {reason.family for reason in binge.explain(features) if reason.weight >= 0.35}
+    assert families == {"amount", "tempo"}
