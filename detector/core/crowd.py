@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
 from detector.core.event import Event
 
-MAX_TIPPERS = 224
-"""Tippers remembered a room; the one seen longest ago makes room, linked ones last."""
+MAX_TIPPERS = 192
+"""Tippers remembered a room."""
+
+PRIZES = ("prize", "rebate")
+"""Reasons of payouts that are meant for viewers."""
 
 _MAX_KEPT_FOR_LINKS = 96  # linked tippers that outlive the others' recency
-_TRIES = 6
+_TRIES = 12
 _LARGEST = 2**61  # sums stop there, far above all the money there is
 
 # One row a tipper, of 64-bit integers.
 MARK, DEVICE, INSTRUMENT, CREATED_S, FIRST_MS, LAST_MS = range(6)
-TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE = range(6, 11)
-WIDTH = 11
+TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS = range(6, 12)
+WIDTH = 12
+_NO_ROW = array("q", (0,) * WIDTH)
 
 
 def mark(identity: str | None) -> int:
@@ -37,14 +40,20 @@ def mark(identity: str | None) -> int:
     """
     if identity is None:
         return 0
-    return crc32(identity.encode("utf-8", "surrogatepass")) + 1
+    try:
+        return crc32(identity.encode()) + 1
+    except (
+        UnicodeEncodeError
+    ):  # a lone surrogate; asking for them each time would cost as much again
+        return crc32(identity.encode("utf-8", "surrogatepass")) + 1
 
 
 class Tipper(NamedTuple):
     """One row of a crowd; 0 is unknown. Values in minor units of the base currency.
 
     `returned`: what payouts brought back. `round`, `round_before`: the latest two rounds with a
-    stake of the tipper, see `rounds`.
+    stake of the tipper, see `rounds`. `placed_ms`: his last tip when his turn to be forgotten was
+    last put off.
     """
 
     mark: int
@@ -58,6 +67,56 @@ class Tipper(NamedTuple):
     returned: int
     round: int
     round_before: int
+    placed_ms: int
+
+
+class Users:
+    """How many tippers of a crowd use each of their devices, or instruments.
+
+    Attributes:
+        counts: thing → its users.
+        shared: tippers who use one that another uses too.
+        excess: `shared`, less one for each thing that is shared.
+
+    >>> devices = Users()
+    >>> for device in (7, 7, 7, 8):
+    ...     devices.move(0, device)
+    >>> devices.shared, devices.excess, devices.is_shared(7), devices.is_shared(8)
+    (3, 2, True, False)
+    >>> devices.move(7, 8)
+    >>> devices.shared, devices.excess, devices.is_shared(8)
+    (4, 2, True)
+    """
+
+    __slots__ = ("counts", "excess", "shared")
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        self.shared = self.excess = 0
+
+    def move(self, before: int, now: int) -> None:
+        """One tipper less uses `before`, one more uses `now`; 0 is nothing."""
+        counts = self.counts
+        if before:
+            left = counts[before] - 1
+            if left:
+                counts[before] = left
+                self.excess -= 1
+                self.shared -= 1 if left > 1 else 2
+            else:
+                del counts[before]
+        if now:
+            count = counts.get(now, 0) + 1
+            counts[now] = count
+            if count > 1:
+                self.excess += 1
+                self.shared += 1 if count > 2 else 2
+
+    def is_shared(self, thing: int) -> bool:
+        return self.counts.get(thing, 0) > 1
+
+    def __contains__(self, thing: object) -> bool:
+        return thing in self.counts
 
 
 class Crowd:
@@ -65,6 +124,7 @@ class Crowd:
 
     Attributes:
         rows: `WIDTH` integers a tipper; the columns are the constants above.
+        devices, instruments: those that each tipper used last.
 
     >>> crowd, tip = Crowd(), Event()
     >>> tip.event_time_ms, tip.value_minor, tip.device_id = 1772380802272, 500, "d1"
@@ -74,69 +134,75 @@ class Crowd:
     (2, True, 2, 1000)
     """
 
-    __slots__ = ("_devices", "_instruments", "_places", "rows")
+    __slots__ = ("_places", "devices", "instruments", "rows")
 
     def __init__(self) -> None:
         self.rows = array("q")
-        self._places: dict[int, int] = {}  # mark -> where its row begins, oldest first
-        self._devices: dict[int, int] = {}  # mark -> tippers who last used it
-        self._instruments: dict[int, int] = {}
+        self._places: dict[int, int] = {}  # mark -> where its row begins, next to go first
+        self.devices = Users()
+        self.instruments = Users()
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __iter__(self) -> Iterator[Tipper]:
-        """The tippers, the one seen longest ago first."""
+        """The tippers, the next to be forgotten first."""
         rows = self.rows
         for at in self._places.values():
             yield Tipper._make(rows[at : at + WIDTH])
 
     def add(self, event: Event) -> int:
         """Enters a tip; where its tipper's row begins."""
-        tipper, rows, at_ms = mark(event.tipper_id), self.rows, event.event_time_ms
-        at = self._places.pop(tipper, -1)
+        rows, at_ms = self.rows, event.event_time_ms
+        tipper = mark(event.tipper_id)
+        at = self._places.get(tipper, -1)
         if at < 0:
             at = self._new_row(tipper, at_ms)
-        self._places[tipper] = at
+        elif at_ms > rows[at + LAST_MS]:
+            rows[at + LAST_MS] = at_ms
         if event.device_id is not None:
             device = mark(event.device_id)
             if rows[at + DEVICE] != device:
-                _move(self._devices, rows[at + DEVICE], device)
+                self.devices.move(rows[at + DEVICE], device)
                 rows[at + DEVICE] = device
         if event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if rows[at + INSTRUMENT] != instrument:
-                _move(self._instruments, rows[at + INSTRUMENT], instrument)
+                self.instruments.move(rows[at + INSTRUMENT], instrument)
                 rows[at + INSTRUMENT] = instrument
         if event.account_created_ms is not None:
             rows[at + CREATED_S] = event.account_created_ms // 1000
-        if at_ms > rows[at + LAST_MS]:
-            rows[at + LAST_MS] = at_ms
         rows[at + TIPS] += 1
-        rows[at + VALUE] = min(_LARGEST, rows[at + VALUE] + (event.value_minor or 0))
+        value = rows[at + VALUE] + (event.value_minor or 0)
+        rows[at + VALUE] = value if value < _LARGEST else _LARGEST
         return at
 
     def give_back(self, event: Event) -> int:
         """Enters a payout; where the row of the tipper who got it begins, -1 if nobody's here.
 
-        A payout is a tipper's if the account is his, or the instrument one that he paid with.
+        A payout is a tipper's if the account is his, or the instrument one that he paid with. A
+        prize of more than all that he tipped is a prize, and not his money coming back.
         """
         at = self._places.get(mark(event.account_id), -1)
         if at < 0 and event.instrument_id is not None:
             instrument = mark(event.instrument_id)
-            if instrument in self._instruments:
+            if instrument in self.instruments:
                 at = self._place_of_instrument(instrument)
-        if at >= 0:
-            rows = self.rows
-            rows[at + RETURNED] = min(_LARGEST, rows[at + RETURNED] + (event.value_minor or 0))
+        value = event.value_minor or 0
+        if at >= 0 and (event.reason not in PRIZES or value <= self.rows[at + VALUE]):
+            self.credit(at, value)
         return at
+
+    def credit(self, at: int, value: int) -> None:
+        """Notes what came back to the tipper of this row, minor units of the base currency."""
+        self.rows[at + RETURNED] = min(_LARGEST, self.rows[at + RETURNED] + value)
 
     def is_linked(self, at: int) -> bool:
         """Whether the tipper of this row shares his device or instrument with another."""
         rows = self.rows
         return (
-            self._devices.get(rows[at + DEVICE], 0) > 1
-            or self._instruments.get(rows[at + INSTRUMENT], 0) > 1
+            self.devices.counts.get(rows[at + DEVICE], 0) > 1
+            or self.instruments.counts.get(rows[at + INSTRUMENT], 0) > 1
         )
 
     def rounds_of(self, at: int) -> tuple[int, int]:
@@ -145,17 +211,13 @@ class Crowd:
 
     def is_among_latest(self, at: int, share: float) -> bool:
         """Whether the tipper of this row is one of this share of the crowd who tipped last."""
-        latest = max(1, int(share * len(self._places)))
-        return at in islice(reversed(self._places.values()), latest)
-
-    def shares_device(self, device: int) -> bool:
-        return self._devices.get(device, 0) > 1
-
-    def shares_instrument(self, instrument: int) -> bool:
-        return self._instruments.get(instrument, 0) > 1
+        rows = self.rows
+        last_ms = rows[at + LAST_MS]
+        later = sum(rows[other + LAST_MS] > last_ms for other in self._places.values())
+        return later < max(1, int(share * len(self._places)))
 
     def save(self) -> bytes:
-        """The rows, the tipper seen longest ago first."""
+        """The rows, the next to be forgotten first."""
         rows = self.rows
         ordered = array("q")
         for at in self._places.values():
@@ -175,53 +237,49 @@ class Crowd:
             raise ValueError(f"a crowd: found {len(saved)} bytes, expected rows of {WIDTH * 8}")
         for at in range(0, len(crowd.rows), WIDTH):
             crowd._places[crowd.rows[at]] = at
-            _move(crowd._devices, 0, crowd.rows[at + DEVICE])
-            _move(crowd._instruments, 0, crowd.rows[at + INSTRUMENT])
+            crowd.devices.move(0, crowd.rows[at + DEVICE])
+            crowd.instruments.move(0, crowd.rows[at + INSTRUMENT])
         return crowd
 
     def _place_of_instrument(self, instrument: int) -> int:
         """The tipper seen last of those who paid with it."""
-        found = -1
-        for at in self._places.values():
-            if self.rows[at + INSTRUMENT] == instrument:
-                found = at
-        return found
+        rows = self.rows
+        users = [at for at in self._places.values() if rows[at + INSTRUMENT] == instrument]
+        return max(users, key=lambda at: (rows[at + LAST_MS], rows[at + MARK]))
 
     def _new_row(self, tipper: int, at_ms: int) -> int:
         rows = self.rows
         if len(self._places) < MAX_TIPPERS:
             at = len(rows)
-            rows.extend((0,) * WIDTH)
+            rows.extend(_NO_ROW)
         else:
             at = self._forget_one()
-            for column in range(WIDTH):
-                rows[at + column] = 0
+            rows[at : at + WIDTH] = _NO_ROW
+        self._places[tipper] = at
         rows[at + MARK] = tipper
-        rows[at + FIRST_MS] = rows[at + LAST_MS] = at_ms
+        rows[at + FIRST_MS] = rows[at + LAST_MS] = rows[at + PLACED_MS] = at_ms
         return at
 
     def _forget_one(self) -> int:
-        """Drops the tipper seen longest ago, linked ones after others; where his row was."""
+        """Drops a tipper; where his row was.
+
+        The one placed longest ago goes, unless he tipped since (a second chance, as the CLOCK page
+        replacement has it: close to dropping the one seen longest ago, at no cost a tip), or is
+        linked, as long as not too many are.
+        """
         places, rows = self._places, self.rows
-        linked = sum(n for n in self._devices.values() if n > 1)
-        for _ in range(_TRIES if linked <= _MAX_KEPT_FOR_LINKS else 0):
+        linked = self.devices.shared + self.instruments.shared
+        for _ in range(_TRIES):
             oldest = next(iter(places))
-            if not (self.is_linked(places[oldest]) or rows[places[oldest] + RETURNED]):
+            at = places[oldest]
+            has_tipped = rows[at + LAST_MS] > rows[at + PLACED_MS]
+            if not has_tipped and (
+                linked > _MAX_KEPT_FOR_LINKS or not (self.is_linked(at) or rows[at + RETURNED])
+            ):
                 break
+            rows[at + PLACED_MS] = rows[at + LAST_MS]
             places[oldest] = places.pop(oldest)
         at = places.pop(next(iter(places)))
-        _move(self._devices, rows[at + DEVICE], 0)
-        _move(self._instruments, rows[at + INSTRUMENT], 0)
+        self.devices.move(rows[at + DEVICE], 0)
+        self.instruments.move(rows[at + INSTRUMENT], 0)
         return at
-
-
-def _move(users: dict[int, int], before: int, now: int) -> None:
-    """One tipper less uses `before`, one more uses `now`; 0 is nothing."""
-    if before:
-        left = users[before] - 1
-        if left:
-            users[before] = left
-        else:
-            del users[before]
-    if now:
-        users[now] = users.get(now, 0) + 1

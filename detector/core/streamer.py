@@ -7,7 +7,10 @@ the hours a policy restricts. It reads no words, names or addresses: they are no
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from detector.core.detectors.gambling import Gambling
+from detector.core.detectors.ring import Ring
 from detector.core.event import Event
 from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion
@@ -16,6 +19,18 @@ from detector.core.money import Currencies
 from detector.core.policy import Policy, RoomCount, is_within, minute_of
 from detector.core.reasons import Reason
 from detector.core.room import Room, code_of
+
+_FAINT = 0.02  # a lower score of a room is nothing
+
+
+class _Seen(NamedTuple):
+    """One event of one room, and what is found of it."""
+
+    room: Room
+    event: Event
+    moment: Moment
+    scores: dict[str, float]
+    flags: list[Flag]
 
 
 class StreamerView:
@@ -49,6 +64,7 @@ class StreamerView:
             for rule in policy.of_type(RoomCount)
         ]
         self._gambling = Gambling(unit, scale)
+        self._ring = Ring()
         self.streamers: Generations[Room] = Generations(max_entries, idle_ms)
         self._epoch = 0
 
@@ -79,56 +95,70 @@ class StreamerView:
             room = Room(self._epoch)
         elif room.epoch != self._epoch:
             room = room.copy(self._epoch)
-        scores: dict[str, float] = {}
-        flags: list[Flag] = []
+        seen: _Seen | None = None
         if event.type == "tip":
-            self._look_at_tip(room, event, moment, scores, flags)
-        elif event.type == "payout":
-            self._look_at_payout(room, event, moment, scores, flags)
+            at = room.add_tip(event, moment.is_late)
+            if room.stakes.level >= _FAINT or room.group.level >= _FAINT:
+                seen = _Seen(room, event, moment, {}, [])
+                self._look_at_tip(seen, at)
         else:
-            room.add_room_event(event)
-            reasons = self._count_pks(room, event, moment)
-            if reasons:
-                self._raise("cap", 1.0, reasons, event, moment, {}, flags)
+            seen = _Seen(room, event, moment, {}, [])
+            if event.type == "payout":
+                self._look_at_payout(seen)
+            else:
+                self._look_at_room(seen)
         self.streamers.put(streamer_id, room, now_ms)
-        return scores, flags
+        return ({}, []) if seen is None else (seen.scores, seen.flags)
 
-    def _look_at_tip(
-        self, room: Room, event: Event, moment: Moment, scores: dict[str, float], flags: list[Flag]
-    ) -> None:
-        room.add_tip(event, moment.is_late)
-        if room.stakes.level:
+    def _look_at_tip(self, seen: _Seen, at: int) -> None:
+        room, event = seen.room, seen.event
+        if room.stakes.level >= _FAINT:
             score = self._gambling.score(
                 room.stakes, room.rounds, code_of(event), event.event_time_ms
             )
-            self._gamble(score, room, event, moment, scores, flags)
+            self._judge_gambling(seen, score)
+        if room.group.level >= _FAINT:
+            self._judge_ring(seen, is_member=room.is_member(at))
 
-    def _look_at_payout(
-        self, room: Room, event: Event, moment: Moment, scores: dict[str, float], flags: list[Flag]
-    ) -> None:
-        tipper = room.add_payout(event)
-        if tipper >= 0 and room.stakes.level and any(room.crowd.rounds_of(tipper)):
-            score = self._gambling.of_payout(room.stakes, event.event_time_ms)
-            self._gamble(score, room, event, moment, scores, flags)
+    def _look_at_payout(self, seen: _Seen) -> None:
+        room, at_ms = seen.room, seen.event.event_time_ms
+        at = room.add_payout(seen.event)
+        if at < 0:
+            return
+        if room.stakes.level >= _FAINT and any(room.crowd.rounds_of(at)):
+            self._judge_gambling(seen, self._gambling.of_payout(room.stakes, at_ms))
+        if room.group.level >= _FAINT:
+            self._judge_ring(seen, is_member=room.is_member(at))
 
-    def _gamble(
-        self, score: float, room: Room, event: Event, moment: Moment, scores: dict[str, float],
-        flags: list[Flag],
-    ) -> None:  # fmt: skip
-        scores["gambling"] = score
+    def _look_at_room(self, seen: _Seen) -> None:
+        seen.room.add_room_event(seen.event)
+        reasons = self._count_pks(seen.room, seen.event, seen.moment)
+        if reasons:
+            self._raise("cap", 1.0, reasons, seen, {})
+
+    def _judge_gambling(self, seen: _Seen, score: float) -> None:
+        seen.scores["gambling"] = score
         if score >= self._fusion.floor.get("gambling", 0.5):
-            reasons = self._gambling.explain(room.stakes)
-            figures = self._gambling.figures(room.stakes)
-            self._raise("gambling", score, reasons, event, moment, figures, flags)
+            stakes = seen.room.stakes
+            reasons, figures = self._gambling.explain(stakes), self._gambling.figures(stakes)
+            self._raise("gambling", score, reasons, seen, figures)
+
+    def _judge_ring(self, seen: _Seen, is_member: bool) -> None:
+        group = seen.room.group
+        score = self._ring.score(group, is_member, seen.event.event_time_ms)
+        seen.scores["ring"] = score
+        if score >= self._fusion.floor.get("ring", 0.5):
+            reasons, figures = self._ring.explain(group), self._ring.figures(group)
+            self._raise("ring", score, reasons, seen, figures)
 
     def _raise(
-        self, kind: str, score: float, reasons: list[Reason], event: Event, moment: Moment,
-        figures: dict[str, float], flags: list[Flag],
+        self, kind: str, score: float, reasons: list[Reason], seen: _Seen,
+        figures: dict[str, float],
     ) -> None:  # fmt: skip
-        subject = ("streamer", event.streamer_id or "")
-        flag = self._fusion.flag(kind, score, reasons, event, subject, moment.day, figures)
+        event, subject = seen.event, ("streamer", seen.event.streamer_id or "")
+        flag = self._fusion.flag(kind, score, reasons, event, subject, seen.moment.day, figures)
         if flag is not None:
-            flags.append(flag)
+            seen.flags.append(flag)
 
     def _count_pks(self, room: Room, event: Event, moment: Moment) -> list[Reason]:
         """Counts a `room` event; the reasons of the rules that it breaks."""

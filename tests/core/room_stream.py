@@ -58,11 +58,15 @@ class RoomStream:
                 account_created_at=START_MS - (40 + 17 * who % 900) * DAY_MS, **fields,
             )  # fmt: skip
 
+    def records(self) -> list[dict[str, Any]]:
+        """What was told since the last call, in order of time."""
+        told, self._waiting = sorted(self._waiting, key=lambda each: each[:2]), []
+        return [record for *_, record in told]
+
     def run(self) -> list[Decision]:
         """Sends what was told since the last call; the decisions, in order of time."""
-        told, self._waiting = sorted(self._waiting), []
         decisions = []
-        for *_, record in told:
+        for record in self.records():
             decision = self.engine.process(self.reader.read(record, RECEIVED_MS))
             assert isinstance(decision, Decision)
             decisions.append(decision)

@@ -35,4 +35,37 @@ STREAMER: dict[str, tuple[str, str]] = {
         "No payout to anyone who tipped in these rounds was seen",
         "未见向这些轮次的送礼者付款",
     ),
+    "shared_devices": (
+        "{n} tippers are linked; up to {observed} of them use one device",
+        "{n}名打赏者相互关联；其中至多{observed}人共用一台设备",
+    ),
+    "shared_instruments": (
+        "{n} tippers are linked; up to {observed} of them pay with one instrument",
+        "{n}名打赏者相互关联；其中至多{observed}人共用一个支付工具",
+    ),
+    "money_back": (
+        "A share of {observed} of what was tipped went back to those who tipped ({n} tippers)",
+        "打赏金额中比例为{observed}的款项回流至打赏者（{n}人）",
+    ),
+    "made_together": (
+        "{observed} of the {n} linked accounts were made within two days of each other",
+        "{n}个关联账号中有{observed}个在两天内先后注册",
+    ),
+    "same_seconds": (
+        "The {n} linked tippers act together: {observed} of their tips (share) come within two "
+        "seconds of one another",
+        "{n}名关联打赏者行动一致：其打赏中比例为{observed}的相隔不超过两秒",
+    ),
+    "group_share": (
+        "The {n} linked tippers gave a share of {observed} of the room's receipts, or alike sums",
+        "{n}名关联打赏者的打赏占直播间收入的比例为{observed}，或金额相近",
+    ),
+    "benign_nothing_back": (
+        "No money was seen to go back to a tipper",
+        "未见款项回流至打赏者",
+    ),
+    "benign_broad": (
+        "A broad audience: {observed} tippers lately, of whom {n} are linked",
+        "受众广泛：近期{observed}名打赏者，其中{n}名相互关联",
+    ),
 }
