@@ -23,6 +23,7 @@ from detector.core.generations import Cut, Generations
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
+from detector.core.room import Room
 from detector.core.school import SchoolCalendar, SchoolTimes
 from detector.core.state import (
     CHUNK_BYTES,
@@ -35,7 +36,7 @@ from detector.core.state import (
     read,
     write,
 )
-from detector.core.streamer import StreamerStats, StreamerView
+from detector.core.streamer import StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
 from detector.core.trait_reader import TraitReader
@@ -43,7 +44,10 @@ from detector.core.trait_reader import TraitReader
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
 
-_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6, "refund_abuse": 0.7}
+_CONFIRMED = {
+    "minor": 0.95, "outsized": 0.6, "binge": 0.6, "gambling": 0.8, "ring": 0.8,
+    "refund_abuse": 0.7,
+}  # fmt: skip
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 DUPLICATE = Skipped("duplicate")
@@ -168,7 +172,7 @@ class Engine:
             TraitReader(config.child_rooms, config.perks),
         )  # fmt: skip
         self._streamer_view = StreamerView(
-            policy, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
+            policy, currencies, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
         )
         self.watermark_ms = 0
         self._meaning = {
@@ -179,9 +183,7 @@ class Engine:
         }
         self._stores = (
             Store("tippers", self._tipper_view.tippers, bytes, checked),
-            Store(
-                "streamers", self._streamer_view.streamers, StreamerStats.save, StreamerStats.load
-            ),
+            Store("streamers", self._streamer_view.streamers, Room.save, Room.load),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
             Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
@@ -262,6 +264,7 @@ class Engine:
         self._parts_loaded = part.number + 1
 
     def _save(self, cuts: list[Cut[Any]], chunk_bytes: int) -> Iterator[bytes]:
+        self._streamer_view.begin_epoch()
         stores = list(zip(self._stores, cuts, strict=True))
         head = Head(
             self._meaning,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp
 from typing import Any
@@ -62,7 +63,7 @@ class Fusion:
 
     def flag(
         self, kind: str, score: float, reasons: list[Reason], event: Event,
-        subject: tuple[str, str], day: int, features: Features | None,
+        subject: tuple[str, str], day: int, features: Features | Mapping[str, float],
     ) -> Flag | None:  # fmt: skip
         """A flag, or None where the finding is too weak or says nothing new in its case.
 
@@ -73,7 +74,7 @@ class Fusion:
             event: what led to it.
             subject: (`tipper` or `streamer`, id).
             day: local day of the event.
-            features: the tip's features; None for an event that is no tip.
+            features: the tip's features, or other figures by name.
         """
         reasons = sorted(reasons, key=lambda reason: (reason.is_benign, -reason.weight))
         severity = self._severity(kind, score, reasons)
@@ -100,7 +101,7 @@ class Fusion:
                 "case_id": opened.case_id,
                 "update": opened.step != "opened",
                 "reasons": [reason.to_record() for reason in reasons],
-                "features": {} if features is None else features_record(features),
+                "features": features_record(features),
                 "policy": {
                     "pack": self._policy.name,
                     "version": self._policy.version,
@@ -146,13 +147,18 @@ def _news(reasons: list[Reason], day: int) -> str:
     return f"{','.join(rules)}@{day}" if rules else reasons[0].code
 
 
-def features_record(f: Features) -> dict[str, float]:
+def features_record(figures: Features | Mapping[str, float]) -> dict[str, float]:
     """The figures behind a flag, frozen as they were. Amounts in minor units of the base currency.
 
     Unknown ones are left out.
     """
+    known = _of_tip(figures) if isinstance(figures, Features) else figures
+    return {name: round(value, 4) for name, value in known.items() if value is not None}
+
+
+def _of_tip(f: Features) -> Mapping[str, float | None]:
     before = f.before
-    known: dict[str, float | None] = {
+    return {
         "value_minor": f.value,
         "tips_before": before.n,
         "usual_minor": exp(before.mean) if before.n else None,
@@ -174,4 +180,3 @@ def features_record(f: Features) -> dict[str, float]:
         "site_middle_minor": None if f.typical_tip is None else f.typical_tip.middle,
         "site_extreme_minor": None if f.typical_tip is None else f.typical_tip.extreme,
     }
-    return {name: round(value, 4) for name, value in known.items() if value is not None}

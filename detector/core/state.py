@@ -19,7 +19,7 @@ The sections, in the order in which a save has them:
     head         one entry, key "": JSON as `Head` has it
     populations  currency → JSON as `Population.save` has it; always all of them
     tippers      tipper id → as `tipper.pack` has it
-    streamers    rule and streamer → JSON as `StreamerStats.save` has it
+    streamers    streamer id → as `Room.save` has it
     event_ids    event id → nothing
     cases        kind and subject → JSON as `Case.save` has it
     claimants    claimant → marks of accounts as `Claimants` has them
@@ -41,7 +41,7 @@ import orjson
 
 from detector.core.generations import Counters, Cut, Generations
 
-VERSION = 1
+VERSION = 2
 SECTIONS = ("head", "populations", "tippers", "streamers", "event_ids", "cases", "claimants")
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""
@@ -182,7 +182,7 @@ def read(chunk: bytes) -> Part:
 
     >>> read(b"\\x07 and more")
     Traceback (most recent call last):
-    detector.core.state.StateError: version: found 7, expected 1: it is of another release
+    detector.core.state.StateError: version: found 7, expected 2: it is of another release
     """
     if chunk[:1] != bytes([VERSION]):
         found = f"found {chunk[0]}" if chunk else "found nothing"

@@ -1,70 +1,83 @@
 """The streamer view: what one receiver's room does.
 
 Runs on events keyed by streamer, apart from the tipper view, so that each can live on the topic
-that is keyed for it. Here it counts PKs within the hours a policy restricts.
+that is keyed for it. It knows rooms and the detectors of gambling and rings, and counts PKs within
+the hours a policy restricts. It reads no words, names or addresses: they are not sent here.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import orjson
-
+from detector.core.detectors.gambling import Gambling
+from detector.core.detectors.ring import Ring
 from detector.core.event import Event
 from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
+from detector.core.money import Currencies
 from detector.core.policy import Policy, RoomCount, is_within, minute_of
 from detector.core.reasons import Reason
+from detector.core.room import Room, code_of
+
+_FAINT = 0.02  # a lower score of a room is nothing
 
 
-class StreamerStats(NamedTuple):
-    """One streamer under one rule: PKs started within its hours of `pk_day` (a local day)."""
+class _Seen(NamedTuple):
+    """One event of one room, and what is found of it."""
 
-    pk_day: int = 0
-    pks: int = 0
-
-    def save(self) -> bytes:
-        """The counts as a JSON list."""
-        return orjson.dumps(tuple(self))
-
-    @classmethod
-    def load(cls, saved: bytes) -> StreamerStats:
-        """The inverse of `save`.
-
-        Raises:
-            ValueError, TypeError: it is something else.
-
-        >>> StreamerStats.load(StreamerStats(20514, 3).save())
-        StreamerStats(pk_day=20514, pks=3)
-        """
-        return cls._make(orjson.loads(saved))
+    room: Room
+    event: Event
+    moment: Moment
+    scores: dict[str, float]
+    flags: list[Flag]
 
 
 class StreamerView:
-    """State and rules by streamer.
+    """State, rules and detectors by streamer.
 
     Args:
         policy: the pack in force.
+        currencies: amounts are compared in minor units of the base currency.
         fusion: makes flags of findings.
         max_entries, idle_ms: how many streamers are remembered, and how long without an event.
+
+    Attributes:
+        streamers: streamer id → room. Rooms change in place, see `begin_epoch`.
     """
 
     types = frozenset(("tip", "payout", "room"))
     """Events that it reads."""
 
-    def __init__(self, policy: Policy, fusion: Fusion, max_entries: int, idle_ms: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        currencies: Currencies,
+        fusion: Fusion,
+        max_entries: int,
+        idle_ms: int,
+    ) -> None:
+        unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
         self._rules: list[tuple[RoomCount, int, int]] = [
             (rule, minute_of(rule.starts), minute_of(rule.ends))
             for rule in policy.of_type(RoomCount)
         ]
-        self.streamers: Generations[StreamerStats] = Generations(max_entries, idle_ms)
+        self._gambling = Gambling(unit, scale)
+        self._ring = Ring()
+        self.streamers: Generations[Room] = Generations(max_entries, idle_ms)
+        self._epoch = 0
+
+    def begin_epoch(self) -> None:
+        """To be called when `streamers` is cut: from now on no room in it is changed in place."""
+        self._epoch += 1
 
     def observe(
         self, event: Event, moment: Moment, now_ms: int
     ) -> tuple[dict[str, float], list[Flag]]:
-        """Scores an event, then learns from it.
+        """Scores an event and learns from it.
+
+        A tip is scored as part of its room's running totals: they include it.
 
         Args:
             event: of one of `types`.
@@ -74,19 +87,82 @@ class StreamerView:
         Returns:
             Scores above 0 by kind, and the flags it led to.
         """
-        if event.type != "room":
-            return {}, []
-        reasons = self._count_pks(event, moment)
-        if not reasons:
-            return {}, []
-        subject = ("streamer", event.streamer_id or "")
-        flag = self._fusion.flag("cap", 1.0, reasons, event, subject, moment.day, None)
-        return {}, [] if flag is None else [flag]
-
-    def _count_pks(self, event: Event, moment: Moment) -> list[Reason]:
-        """Adds a `room` event; the reasons of the rules that it breaks."""
         streamer_id = event.streamer_id
-        if event.room_event != "pk_start" or streamer_id is None or moment.is_late:
+        if streamer_id is None:
+            return {}, []
+        room = self.streamers.get(streamer_id)
+        if room is None:
+            room = Room(self._epoch)
+        elif room.epoch != self._epoch:
+            room = room.copy(self._epoch)
+        seen: _Seen | None = None
+        if event.type == "tip":
+            at = room.add_tip(event, moment.is_late)
+            if room.stakes.level >= _FAINT or room.group.level >= _FAINT:
+                seen = _Seen(room, event, moment, {}, [])
+                self._look_at_tip(seen, at)
+        else:
+            seen = _Seen(room, event, moment, {}, [])
+            if event.type == "payout":
+                self._look_at_payout(seen)
+            else:
+                self._look_at_room(seen)
+        self.streamers.put(streamer_id, room, now_ms)
+        return ({}, []) if seen is None else (seen.scores, seen.flags)
+
+    def _look_at_tip(self, seen: _Seen, at: int) -> None:
+        room, event = seen.room, seen.event
+        if room.stakes.level >= _FAINT:
+            score = self._gambling.score(
+                room.stakes, room.rounds, code_of(event), event.event_time_ms
+            )
+            self._judge_gambling(seen, score)
+        if room.group.level >= _FAINT:
+            self._judge_ring(seen, is_member=room.is_member(at))
+
+    def _look_at_payout(self, seen: _Seen) -> None:
+        room, at_ms = seen.room, seen.event.event_time_ms
+        at = room.add_payout(seen.event)
+        if at < 0:
+            return
+        if room.stakes.level >= _FAINT and any(room.crowd.rounds_of(at)):
+            self._judge_gambling(seen, self._gambling.of_payout(room.stakes, at_ms))
+        if room.group.level >= _FAINT:
+            self._judge_ring(seen, is_member=room.is_member(at))
+
+    def _look_at_room(self, seen: _Seen) -> None:
+        seen.room.add_room_event(seen.event)
+        reasons = self._count_pks(seen.room, seen.event, seen.moment)
+        if reasons:
+            self._raise("cap", 1.0, reasons, seen, {})
+
+    def _judge_gambling(self, seen: _Seen, score: float) -> None:
+        seen.scores["gambling"] = score
+        if score >= self._fusion.floor.get("gambling", 0.5):
+            stakes = seen.room.stakes
+            reasons, figures = self._gambling.explain(stakes), self._gambling.figures(stakes)
+            self._raise("gambling", score, reasons, seen, figures)
+
+    def _judge_ring(self, seen: _Seen, is_member: bool) -> None:
+        group = seen.room.group
+        score = self._ring.score(group, is_member, seen.event.event_time_ms)
+        seen.scores["ring"] = score
+        if score >= self._fusion.floor.get("ring", 0.5):
+            reasons, figures = self._ring.explain(group), self._ring.figures(group)
+            self._raise("ring", score, reasons, seen, figures)
+
+    def _raise(
+        self, kind: str, score: float, reasons: list[Reason], seen: _Seen,
+        figures: dict[str, float],
+    ) -> None:  # fmt: skip
+        event, subject = seen.event, ("streamer", seen.event.streamer_id or "")
+        flag = self._fusion.flag(kind, score, reasons, event, subject, seen.moment.day, figures)
+        if flag is not None:
+            seen.flags.append(flag)
+
+    def _count_pks(self, room: Room, event: Event, moment: Moment) -> list[Reason]:
+        """Counts a `room` event; the reasons of the rules that it breaks."""
+        if event.room_event != "pk_start" or moment.is_late:
             return []
         reasons: list[Reason] = []
         for rule, starts, ends in self._rules:
@@ -94,10 +170,9 @@ class StreamerView:
                 continue
             # Hours over midnight belong to the evening they began in.
             day = moment.day - (starts > ends and moment.minute < ends)
-            counted_for = f"{rule.id}|{streamer_id}"
-            before = self.streamers.get(counted_for) or StreamerStats()
-            pks = before.pks + 1 if before.pk_day == day else 1
-            self.streamers.put(counted_for, StreamerStats(day, pks), event.event_time_ms)
+            before_day, before = room.pks.get(rule.id, (day, 0))
+            pks = before + 1 if before_day == day else 1
+            room.pks[rule.id] = (day, pks)
             if pks > rule.limit:
                 reasons.append(
                     Reason("room_count", "content", pks, None, rule.limit, "times", 0, 1.0,

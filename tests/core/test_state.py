@@ -195,7 +195,7 @@ def test_a_chunk_of_another_version_is_refused() -> None:
     chunk = bytes([VERSION + 1]) + saved()[0][1:]
     with pytest.raises(StateError) as caught:
         small_engine().load(chunk)
-    assert str(caught.value) == "version: found 2, expected 1: it is of another release"
+    assert str(caught.value) == "version: found 3, expected 2: it is of another release"
 
 
 def test_a_truncated_chunk_is_refused_wherever_it_ends_and_has_no_effect() -> None:

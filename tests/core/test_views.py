@@ -39,7 +39,7 @@ def test_each_view_gives_the_flags_it_gives_beside_the_other() -> None:
 
 def test_without_the_tipper_view_no_tip_is_scored_or_remembered() -> None:
     tested, decisions = run(frozenset(("streamer",)))
-    assert [decision.scores for decision in decisions] == [{}] * len(decisions)
+    assert {kind for decision in decisions for kind in decision.scores} <= {"gambling", "ring"}
     assert (tested.sizes()["tippers"], tested.sizes()["streamers"]) == (0, 1)
 
 

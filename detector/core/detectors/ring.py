@@ -1,0 +1,291 @@
+"""Rings (犯罪团伙, 自我打赏): tippers of one room who are one hand, and money that comes back.
+
+Links are shared devices, shared instruments and payouts that end up with tippers; an address is
+none. What a linked group adds to them is accounts made together, tips at the same seconds, and most
+of the room's receipts. One kind of link alone is a family's phone, a net café or a prize: it is
+never more than a hint. Breadth is benign: a big night of many unlinked tippers scores nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import exp, log
+from typing import NamedTuple
+
+from detector.core.crowd import Crowd, Tipper
+from detector.core.evidence import any_of, strength
+from detector.core.reasons import Reason
+from detector.core.tipper import DAY_MS, HOUR_MS
+
+_LEAST_GROUP = 3  # linked tippers; two are a couple
+_SCATTERED = 0.25  # share of the crowd from which pairs count as well
+_DEVICES, _INSTRUMENTS = 4.0, 3.0  # tippers more than things: half a proof
+_RETURNED = 0.25
+_TOGETHER_MS = 48 * HOUR_MS  # accounts made within it
+_TOGETHER_SEEN_MS = HOUR_MS
+_YOUNG_MS = 30 * DAY_MS
+_MADE_TOGETHER = 4.0
+_SAME_SECONDS = 0.3
+_SAME_SECONDS_FROM = 4
+_CONCENTRATED = 0.5
+_LIKE_SPREAD = 0.15  # of log mean tips: within 15 %
+_SEEN_WITHIN_MS = 45 * DAY_MS
+_FORGOTTEN_AFTER_MS = 30 * DAY_MS
+_SURE = 0.35  # strength from which a link counts as one
+_MOSTLY_BACK = 0.6
+_ALONE, _UNSURE = 0.58, 0.74  # most that one family, that uncertain links, can come to
+_ORDINARY = 0.1  # of the room's score, for a tip of somebody unlinked
+_CROWDED = 60  # tippers from which a device that most of them use is no device
+
+
+class Group(NamedTuple):
+    """The linked tippers of one room, and what speaks for one hand behind them.
+
+    Attributes:
+        at_ms: when they were looked at.
+        tippers, of: linked tippers, and tippers of the room.
+        devices, instruments: how many tippers more than things they share.
+        payees: tippers who got money back.
+        returned: share of what they tipped that came back to them, 0..1.
+        made_together: linked accounts made within two days of each other.
+        same_seconds: share of the group's tips within two seconds of another member's.
+        share: of the room's receipts, 0..1.
+        like: how alike the members' mean tips are, 0..1.
+        device, instrument, money, identity, tempo, amount: strength of each evidence, 0..1.
+        level: the room's score, 0..1.
+    """
+
+    at_ms: int
+    tippers: int
+    of: int
+    devices: int
+    instruments: int
+    payees: int
+    returned: float
+    made_together: int
+    same_seconds: float
+    share: float
+    like: float
+    device: float
+    instrument: float
+    money: float
+    identity: float
+    tempo: float
+    amount: float
+    level: float
+
+
+NO_GROUP = Group(0, 0, 0, 0, 0, 0, 0.0, 0, *(0.0,) * 10)
+
+
+class Tempo(NamedTuple):
+    """Tips of linked tippers, those within two seconds of another one's, and the latest of them."""
+
+    linked: int = 0
+    same: int = 0
+    last_ms: int = 0
+    last_mark: int = 0
+
+
+def gather(crowd: Crowd, tempo: Tempo, gambling: float, at_ms: int) -> Group:
+    """Looks for the linked group of a room.
+
+    Args:
+        crowd: its tippers.
+        tempo: of its linked ones.
+        gambling: the room's score of gambling: winners get money back as well.
+        at_ms: now, epoch ms.
+    """
+    tippers = [each for each in crowd if at_ms - each.last_ms <= _SEEN_WITHIN_MS]
+    groups = _components(crowd, tippers)
+    in_pairs = sum(len(group) for group in groups)
+    if in_pairs < max(2 * _LEAST_GROUP, _SCATTERED * len(tippers)):
+        groups = [group for group in groups if len(group) >= _LEAST_GROUP]
+    linked = [each for group in groups for each in group]
+    marks = {each.mark for each in linked}
+    payees = [each for each in tippers if each.returned]
+    unlinked_payees = [each for each in payees if each.mark not in marks]
+    members = linked + unlinked_payees
+    if not members:
+        return NO_GROUP
+    value = sum(each.value for each in tippers)
+    devices = _excess(each.device for each in linked)
+    instruments = _excess(each.instrument for each in linked)
+    returned = _returned(groups, unlinked_payees, value, gambling)
+    made_together = _made_together(linked)
+    same_seconds = tempo.same / tempo.linked if tempo.linked >= _SAME_SECONDS_FROM else 0.0
+    is_group = len(members) >= _LEAST_GROUP
+    share = sum(each.value for each in members) / value
+    like = _like(linked)
+    # A device that a whole large crowd uses is a placeholder for devices that nobody knows.
+    is_placeholder = len(tippers) >= _CROWDED and devices > len(tippers) / 2
+    device = 0.0 if is_placeholder else strength(devices / _DEVICES)
+    instrument = strength(instruments / _INSTRUMENTS)
+    money = strength(returned / _RETURNED)
+    identity = strength((made_together - 1) / _MADE_TOGETHER) if made_together >= 3 else 0.0
+    pace = any_of(
+        strength(same_seconds / _SAME_SECONDS) if tempo.same >= _SAME_SECONDS_FROM else 0.0,
+        0.6 * _came_together(linked, tippers),
+    )
+    amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
+    return Group(
+        at_ms, len(members), len(tippers), devices, instruments, len(payees), returned,
+        made_together, same_seconds, share, like, device, instrument, money, identity, pace, amount,
+        _level(device, instrument, money, identity, pace, amount),
+    )  # fmt: skip
+
+
+def _level(
+    device: float, instrument: float, money: float, identity: float, tempo: float, amount: float
+) -> float:
+    links = sorted((device, instrument, money), reverse=True)
+    support = any_of(*links[1:], identity, tempo, amount)
+    score = any_of(*links) * (_ALONE + (1.0 - _ALONE) * support)
+    is_like_one = max(tempo, amount) >= _SURE
+    # That much of a room's receipts does not go back to those who gave most of it by chance.
+    independent = sum(each >= _SURE for each in (*links, identity))
+    independent += is_like_one and money >= _MOSTLY_BACK
+    if independent < 2:
+        return min(score, _UNSURE if is_like_one else _ALONE)
+    return score
+
+
+def _components(crowd: Crowd, tippers: list[Tipper]) -> list[list[Tipper]]:
+    """Tippers who share devices or instruments, directly or through others; two or more each."""
+    leader: dict[int, int] = {}
+
+    def find(place: int) -> int:
+        while leader.setdefault(place, place) != place:
+            leader[place] = place = leader[leader[place]]
+        return place
+
+    linked = []
+    for each in tippers:
+        # Devices and instruments are nodes as well: negative, even and odd.
+        nodes = []
+        if crowd.devices.is_shared(each.device):
+            nodes.append(-2 * each.device)
+        if crowd.instruments.is_shared(each.instrument):
+            nodes.append(-2 * each.instrument - 1)
+        for node in nodes:
+            leader[find(node)] = find(each.mark)
+        if nodes:
+            linked.append(each)
+    groups: dict[int, list[Tipper]] = {}
+    for each in linked:
+        groups.setdefault(find(each.mark), []).append(each)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _excess(things: Iterable[int]) -> int:
+    """How many users more than things there are, of things that more than one uses."""
+    used = [thing for thing in things if thing]
+    return len(used) - len(set(used))
+
+
+def _returned(
+    groups: list[list[Tipper]], others: list[Tipper], value: int, gambling: float
+) -> float:
+    """Share of what was tipped that came back: of the linked, or of the whole room's.
+
+    More than somebody tipped does not come back to him: that is a prize, or a withdrawal.
+    """
+    tipped = sum(each.value for group in groups for each in group)
+    came_back = sum(
+        min(sum(each.returned for each in group), sum(each.value for each in group))
+        for group in groups
+    )
+    to_others = sum(min(each.returned, each.value) for each in others) * (1.0 - gambling)
+    of_linked = came_back / tipped if tipped else 0.0
+    return max(of_linked, (came_back + to_others) / value)
+
+
+def _made_together(linked: list[Tipper]) -> int:
+    """The most linked accounts that were made within two days of each other, and are young here."""
+    made = sorted(
+        each.created_s * 1000
+        for each in linked
+        if each.created_s and each.first_ms - each.created_s * 1000 <= _YOUNG_MS
+    )
+    return _most_within(made, _TOGETHER_MS)
+
+
+def _most_within(times: list[int], window_ms: int) -> int:
+    most = start = 0
+    for end, at_ms in enumerate(times):
+        while at_ms - times[start] > window_ms:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+def _came_together(linked: list[Tipper], tippers: list[Tipper]) -> float:
+    """How much more the linked came within one hour than the others did, 0..1."""
+    marks = {each.mark for each in linked}
+    others = [each.first_ms for each in tippers if each.mark not in marks]
+    if len(linked) < _LEAST_GROUP or len(others) < len(linked):
+        return 0.0
+    most = _most_within(sorted(each.first_ms for each in linked), _TOGETHER_SEEN_MS) / len(linked)
+    usual = _most_within(sorted(others), _TOGETHER_SEEN_MS) / len(others)
+    return max(0.0, most - usual) * strength(len(linked) / 4)
+
+
+def _like(linked: list[Tipper]) -> float:
+    """How alike the linked tippers' mean tips are, 0..1; nothing of fewer than four."""
+    if len(linked) < 4:
+        return 0.0
+    logs = [log(each.value / each.tips) for each in linked]
+    mean = sum(logs) / len(logs)
+    spread = (sum((each - mean) ** 2 for each in logs) / len(logs)) ** 0.5
+    return 1.0 - strength(spread / _LIKE_SPREAD)
+
+
+class Ring:
+    """Detector of `ring`. Families: device, instrument, money_flow, identity, tempo and amount."""
+
+    kind = "ring"
+
+    def score(self, group: Group, is_member: bool, at_ms: int) -> float:
+        """The room's score, for a tip of a linked tipper or a payout to one; less for others."""
+        fresh = exp(min(0, group.at_ms - at_ms) / _FORGOTTEN_AFTER_MS)
+        return group.level * fresh * (1.0 if is_member else _ORDINARY)
+
+    def explain(self, g: Group) -> list[Reason]:
+        """The evidence behind the score, benign explanations included."""
+        n = g.tippers
+        reasons = [
+            Reason(code, family, observed, None, limit, unit, n, weight)
+            for code, family, observed, limit, unit, weight in (
+                ("shared_devices", "device", g.devices + 1, 2, "times", g.device),
+                ("shared_instruments", "instrument", g.instruments + 1, 2, "times", g.instrument),
+                ("money_back", "money_flow", g.returned, 0.2, "share", g.money),
+                ("made_together", "identity", g.made_together, 2, "times", g.identity),
+                ("same_seconds", "tempo", g.same_seconds, None, "share", g.tempo),
+                ("group_share", "amount", g.share, None, "share", g.amount),
+            )
+            if weight >= 0.2
+        ]
+        if not g.payees:
+            reasons.append(
+                Reason("benign_nothing_back", "money_flow", 0, None, None, "times", 0, 0.3,
+                       is_benign=True)
+            )  # fmt: skip
+        if g.share < 0.2 and g.of >= 10 * n:
+            reasons.append(
+                Reason("benign_broad", "amount", g.of, None, None, "times", n, 0.3, is_benign=True)
+            )
+        return reasons
+
+    def figures(self, g: Group) -> dict[str, float]:
+        """What a flag keeps of the group, by name."""
+        return {
+            "tippers_linked": g.tippers,
+            "tippers_known": g.of,
+            "devices_shared": g.devices,
+            "instruments_shared": g.instruments,
+            "tippers_paid": g.payees,
+            "share_returned": g.returned,
+            "accounts_made_together": g.made_together,
+            "share_same_seconds": g.same_seconds,
+            "share_of_receipts": g.share,
+        }

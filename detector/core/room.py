@@ -1,0 +1,216 @@
+"""One streamer's room: its crowd, its rounds, its PKs, and what the detectors made of them.
+
+Bounded whatever the streamer's size. A room changes in place; whoever keeps one that must not
+change any more takes a `copy` of it before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from detector.core import lexicon
+from detector.core.crowd import INSTRUMENT, MARK, MAX_TIPPERS, PRIZES, RETURNED, WIDTH, Crowd, mark
+from detector.core.detectors.gambling import NOTHING_STAKED, Stakes, weigh
+from detector.core.detectors.ring import NO_GROUP, Group, Tempo, gather
+from detector.core.event import Event
+from detector.core.rounds import Rounds
+from detector.core.tipper import HOUR_MS
+
+_OCCASIONS = ("pk", "ceremony")
+_LONGEST_OCCASION_MS = {"pk_start": HOUR_MS, "ceremony_start": 12 * HOUR_MS}
+_AFTER_OCCASION_MS = 60_000
+_PROMPT = 0.1  # a winner who is of the last tenth to have tipped won by that very tip
+_LONGEST_LOTTERY_MS = 2 * HOUR_MS
+_SAME_SECONDS_MS = 2_000
+_LOOK_EVERY = 16  # looking at a group costs in proportion to the crowd
+_MAX_PAYEES = 8
+_LENGTH_BYTES = 4
+_LARGEST_CROWD = MAX_TIPPERS * WIDTH * 8
+
+
+class Room:
+    """What is remembered of one streamer.
+
+    Attributes:
+        epoch: of the view, when this object was made or copied; not saved.
+        pks: rule → (local day, PKs started within its hours of that day).
+        occasion_until_ms, lottery_until_ms: while a PK or ceremony, a lottery, is on.
+        crowd, rounds: see there.
+        stakes: what its rounds come to.
+        tempo, group: of its linked tippers, and what they come to.
+        payees: mark of an account or instrument → what went there before any tip came from there,
+            minor units of the base currency.
+    """
+
+    __slots__ = (
+        "_unseen", "crowd", "epoch", "group", "lottery_until_ms", "occasion_until_ms", "payees",
+        "pks", "rounds", "stakes", "tempo",
+    )  # fmt: skip
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.epoch = epoch
+        self.pks: dict[str, tuple[int, int]] = {}
+        self.occasion_until_ms = self.lottery_until_ms = 0
+        self.crowd = Crowd()
+        self.rounds = Rounds()
+        self.stakes: Stakes = NOTHING_STAKED
+        self.tempo = Tempo()
+        self.group: Group = NO_GROUP
+        self.payees: dict[int, int] = {}
+        self._unseen = 0  # tips of linked tippers since `group` was looked for
+
+    def add_tip(self, event: Event, is_late: bool) -> int:
+        """Enters a tip; where its tipper's row of the crowd begins.
+
+        Args:
+            event: the tip.
+            is_late: behind the watermark: which round it belonged to is no longer known.
+        """
+        crowd = self.crowd
+        at = crowd.add(event)
+        if self.payees:
+            self._came_from_payee(at)
+        is_linked = crowd.is_linked(at)
+        if is_linked or crowd.rows[at + RETURNED]:
+            self._watch(at, event.event_time_ms, is_linked)
+        if not is_late:
+            self._stake(event, at, is_linked)
+        return at
+
+    def _stake(self, event: Event, at: int, is_linked: bool) -> None:
+        """Enters a tip into the room's rounds."""
+        at_ms = event.event_time_ms
+        window, ended = self.rounds.window_of(code_of(event), at_ms)
+        self.rounds.enter(
+            window, self.crowd.rows, at, event.value_minor or 0, event.amount_minor or 0, at_ms
+        )
+        mode = event.room_mode
+        if at_ms < self.occasion_until_ms or (mode is not None and mode in _OCCASIONS):
+            window.occasions += 1
+        if at_ms < self.lottery_until_ms or mode == "lottery":
+            window.lotteries += 1
+        if event.marks is not None and event.marks & lexicon.BET:
+            window.bets += 1
+        if is_linked:
+            window.linked += 1
+        if ended:
+            self.stakes = weigh(self.rounds, at_ms)
+
+    def _watch(self, at: int, at_ms: int, is_linked: bool) -> None:
+        """Enters a tip of somebody linked; looks at the group again, less often in large rooms."""
+        tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
+        if is_linked:
+            is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
+            self.tempo = Tempo(tempo.linked + 1, tempo.same + is_same, at_ms, tipper)
+        self._unseen += 1
+        if self._unseen > len(self.crowd) // _LOOK_EVERY:
+            self._look(at_ms)
+
+    def _look(self, at_ms: int) -> None:
+        self._unseen = 0
+        self.group = gather(self.crowd, self.tempo, self.stakes.level, at_ms)
+
+    def _came_from_payee(self, at: int) -> None:
+        """A tip of an account, or with an instrument, that money of the room went to before."""
+        rows = self.crowd.rows
+        for thing in (rows[at + MARK], rows[at + INSTRUMENT]):
+            value = self.payees.pop(thing, 0)
+            if value:
+                self.crowd.credit(at, value)
+
+    def add_payout(self, event: Event) -> int:
+        """Enters a payout; where the row of the tipper who got it begins, -1 if none did."""
+        at, at_ms = self.crowd.give_back(event), event.event_time_ms
+        is_of_round = at >= 0 and self.rounds.pay(
+            self.crowd.rounds_of(at), event.value_minor or 0, at_ms,
+            self.crowd.is_among_latest(at, _PROMPT),
+        )  # fmt: skip
+        if at < 0:
+            self._remember_payee(event)
+        if is_of_round:
+            self.stakes = weigh(self.rounds, at_ms)
+        elif event.reason in PRIZES:
+            self.rounds.stray()
+        if at >= 0:
+            self._look(at_ms)
+        return at
+
+    def _remember_payee(self, event: Event) -> None:
+        payees, value = self.payees, event.value_minor or 0
+        for thing in {mark(event.account_id), mark(event.instrument_id)} - {0}:
+            payees[thing] = payees.pop(thing, 0) + value
+        while len(payees) > _MAX_PAYEES:
+            del payees[next(iter(payees))]
+
+    def is_member(self, at: int) -> bool:
+        """Whether the tipper of this row is linked to others, or got money back."""
+        return self.crowd.is_linked(at) or self.crowd.rows[at + RETURNED] > 0
+
+    def add_room_event(self, event: Event) -> None:
+        """Notes when an occasion or a lottery is on."""
+        what, at_ms = event.room_event or "", event.event_time_ms
+        if what in _LONGEST_OCCASION_MS:
+            self.occasion_until_ms = at_ms + _LONGEST_OCCASION_MS[what]
+        elif what in ("pk_end", "ceremony_end"):
+            self.occasion_until_ms = at_ms + _AFTER_OCCASION_MS
+        elif what == "lottery_open":
+            self.lottery_until_ms = at_ms + _LONGEST_LOTTERY_MS
+        elif what == "lottery_draw":
+            self.lottery_until_ms = at_ms
+
+    def copy(self, epoch: int) -> Room:
+        """The same room, apart from this one."""
+        copied = Room.load(self.save())
+        copied.epoch = epoch
+        return copied
+
+    def save(self) -> bytes:
+        """The length of the crowd's bytes, these, and all else as JSON."""
+        crowd = self.crowd.save()
+        rest: list[Any] = [
+            list(self.pks.items()), self.occasion_until_ms, self.lottery_until_ms,
+            self.rounds.save(), list(self.stakes), list(self.tempo), list(self.group),
+            list(self.payees.items()), self._unseen,
+        ]  # fmt: skip
+        return len(crowd).to_bytes(_LENGTH_BYTES, "little") + crowd + orjson.dumps(rest)
+
+    @classmethod
+    def load(cls, saved: bytes) -> Room:
+        """The inverse of `save`.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+
+        >>> room = Room()
+        >>> room.pks["night_pks"] = (20514, 3)
+        >>> Room.load(room.save()).pks, Room.load(room.save()).save() == room.save()
+        ({'night_pks': (20514, 3)}, True)
+        """
+        room = cls()
+        crowd_ends = _LENGTH_BYTES + int.from_bytes(saved[:_LENGTH_BYTES], "little")
+        if crowd_ends > min(len(saved), _LENGTH_BYTES + _LARGEST_CROWD):
+            raise ValueError(f"a room: found {len(saved)} bytes, expected {crowd_ends} or more")
+        room.crowd = Crowd.load(saved[_LENGTH_BYTES:crowd_ends])
+        (
+            pks, room.occasion_until_ms, room.lottery_until_ms, rounds, stakes, tempo, group,
+            payees, room._unseen,
+        ) = orjson.loads(saved[crowd_ends:])  # fmt: skip
+        room.pks = {rule: (day, count) for rule, (day, count) in pks}
+        room.rounds = Rounds.load(rounds)
+        room.stakes = Stakes._make([*stakes[:-1], tuple(stakes[-1])])
+        room.tempo, room.group = Tempo._make(tempo), Group._make(group)
+        room.payees = dict(payees)
+        return room
+
+
+def code_of(tip: Event) -> int:
+    """What makes two tips like: the gift, or the amount where there is none.
+
+    >>> tip = Event()
+    >>> tip.amount_minor = 2700
+    >>> code_of(tip)
+    -2700
+    """
+    return mark(tip.gift_id) or -(tip.amount_minor or 0)

@@ -1,0 +1,186 @@
+"""Linked tippers and money that comes back are a ring; families, big nights and prizes are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.core.room_stream import (
+    DAY_MS,
+    HOUR_MS,
+    MINUTE_MS,
+    SECOND_MS,
+    START_MS,
+    RoomStream,
+    scores,
+    severities,
+)
+
+
+def launder(
+    stream: RoomStream, accounts: int = 12, devices: int = 3, cards: int = 3, tips: int = 10,
+    returned: float = 0.35, payees: int = 4, made_together: bool = True,
+    start_ms: int = START_MS, **fields: Any,
+) -> int:  # fmt: skip
+    """Some tippers who are one hand tip 300 yuan each minute or so; part of it goes back."""
+    total = 0
+    for number in range(tips):
+        for account in range(accounts):
+            at_ms = start_ms + number * 10 * MINUTE_MS + account * 30 * SECOND_MS
+            known = {"device_id": f"d{account % devices}"} if devices else {}
+            if cards:
+                known["instrument_id"] = f"c{account * 7 // 2 % cards}"
+            if made_together:
+                fields["account_created_at"] = start_ms - 3 * DAY_MS + account * HOUR_MS
+            stream.tip(f"r{account}", 280 + account * 4, at_ms, **known, **fields)
+            total += 300
+    end_ms = start_ms + tips * 10 * MINUTE_MS
+    for account in range(payees if returned else 0):
+        stream.payout(f"r{account}", total * returned / payees, end_ms + (account + 1) * HOUR_MS)
+    return end_ms + 6 * HOUR_MS
+
+
+def test_shared_devices_shared_cards_and_money_back_are_high_amid_an_ordinary_evening() -> None:
+    stream = RoomStream()
+    stream.evening(200, viewers=80)
+    later_ms = launder(stream)
+    assert "high" in severities(stream.run(), "ring")
+    stream.tip("r3", 300, later_ms, device_id="d0", instrument_id="c1")
+    stream.tip("fan3", 300, later_ms + MINUTE_MS, device_id="fd3", instrument_id="fi3")
+    stream.payout("r1", 300, later_ms + 2 * MINUTE_MS)
+    member, ordinary, payout = scores(stream.run(), "ring")
+    assert min(member, payout) >= 0.9
+    assert ordinary < 0.2
+
+
+def test_a_small_ring_of_five_is_found() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=40)
+    launder(stream, accounts=5, devices=2, cards=2)
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+@pytest.mark.parametrize(("devices", "cards", "returned"), [(3, 3, 0.0), (3, 0, 0.5), (0, 3, 0.5)])
+def test_any_two_kinds_of_link_are_enough(devices: int, cards: int, returned: float) -> None:
+    stream = RoomStream()
+    stream.evening(200, viewers=80)
+    launder(stream, devices=devices, cards=cards, returned=returned, made_together=False)
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+def test_one_kind_of_link_alone_is_low_at_most() -> None:
+    for devices, cards, returned in ((2, 0, 0.0), (0, 2, 0.0), (0, 0, 0.1)):
+        stream = RoomStream()
+        stream.evening(200, viewers=80)
+        launder(stream, devices=devices, cards=cards, returned=returned, made_together=False)
+        assert severities(stream.run(), "ring") <= {"low"}, (devices, cards, returned)
+
+
+def test_a_payout_to_the_instrument_that_tips_came_from_is_money_back() -> None:
+    stream = RoomStream()
+    for day in range(5):
+        stream.payout("bank", 900, START_MS + day * DAY_MS, instrument_id="c0")
+        for account in range(6):
+            stream.tip(f"r{account}", 200, START_MS + day * DAY_MS + account * MINUTE_MS,
+                       instrument_id=f"c{account % 2}", device_id=f"d{account % 2}")  # fmt: skip
+    found = stream.run()
+    assert "high" in severities(found, "ring")
+    assert {"money_back", "shared_instruments"} <= {
+        reason["code"] for d in found for flag in d.flags for reason in flag.record["reasons"]
+    }
+
+
+def test_most_of_a_rooms_receipts_going_back_is_a_finding_without_any_device() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=45)
+    launder(stream, devices=0, cards=0, returned=0.75, payees=12, made_together=False)
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+def test_prizes_to_the_few_viewers_of_a_small_room_are_no_money_back() -> None:
+    stream = RoomStream()
+    for day in range(6):
+        for fan in range(6):
+            at_ms = START_MS + day * DAY_MS + fan * 10 * MINUTE_MS
+            stream.tip(f"fan{fan}", 5 + fan, at_ms, device_id=f"fd{fan}")
+        stream.payout(f"fan{day}", 88, START_MS + day * DAY_MS + 2 * HOUR_MS, reason="prize")
+    found = stream.run()
+    assert severities(found, "ring") | severities(found, "gambling") == set()
+
+
+def test_winners_of_a_gamble_are_no_ring() -> None:
+    stream = RoomStream()
+    for number in range(8):
+        for player in range(24):
+            at_ms = START_MS + number * 5 * MINUTE_MS + player * SECOND_MS
+            stream.tip(f"p{player}", 10, at_ms,
+                       gift_id="box", device_id=f"d{player}")  # fmt: skip
+        for winner in stream.random.sample(range(24), 4):
+            at_ms = START_MS + number * 5 * MINUTE_MS + 2 * MINUTE_MS
+            stream.payout(f"p{winner}", 45, at_ms, reason="prize")
+    found = stream.run()
+    assert severities(found, "ring") == set()
+    assert "high" in severities(found, "gambling")
+
+
+@pytest.mark.parametrize(("people", "most"), [(2, set()), (3, set()), (4, {"low"})])
+def test_a_family_on_one_phone_with_one_card_is_no_ring(people: int, most: set[str]) -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=30)
+    for day in range(20):
+        for who in range(people):
+            stream.tip(f"home{who}", 30, START_MS + day * DAY_MS + who * MINUTE_MS,
+                       device_id="phone", instrument_id="card")  # fmt: skip
+    assert severities(stream.run(), "ring") <= most
+
+
+def test_a_net_cafe_and_a_dormitory_are_silent() -> None:
+    stream = RoomStream()
+    stream.evening(500, viewers=100)
+    for day in range(15):
+        for guest in range(10):
+            stream.tip(f"guest{guest}", 5 + 3 * guest, START_MS + day * DAY_MS + guest * HOUR_MS,
+                       device_id=f"pc{guest % 2}", instrument_id=f"own{guest}", ip="10.1.1.1",
+                       gift_id="heart")  # fmt: skip
+        for student in range(30):
+            stream.tip(f"student{student}", 5, START_MS + day * DAY_MS + student * MINUTE_MS,
+                       device_id=f"mine{student}", ip="10.2.2.2", gift_id="heart")  # fmt: skip
+    assert severities(stream.run(), "ring") == set()
+
+
+def test_a_big_broad_night_with_some_families_in_it_is_silent() -> None:
+    stream = RoomStream()
+    stream.evening(4_000, viewers=2_000)
+    for family in range(120):
+        for who in range(2):
+            at_ms = START_MS + stream.random.random() * 3 * HOUR_MS
+            stream.tip(f"home{family}-{who}", 216, at_ms, device_id=f"phone{family}",
+                       instrument_id=f"card{family}")  # fmt: skip
+    stream.payout("bank", 500_000, START_MS + 5 * HOUR_MS, reason="withdraw")
+    found = stream.run()
+    assert severities(found, "ring") == set()
+    assert max(scores(found, "ring")) < 0.5
+
+
+def test_a_whale_with_things_of_his_own_and_a_payout_to_a_spouse_are_silent() -> None:
+    stream = RoomStream()
+    stream.evening(300, viewers=60)
+    for day in range(20):
+        at_ms = START_MS + day * DAY_MS
+        stream.tip("whale", 5_200, at_ms, device_id="w", instrument_id="w1")
+        stream.payout("spouse", 4_000, at_ms + HOUR_MS, instrument_id="joint", reason="withdraw")
+    found = stream.run()
+    assert severities(found, "ring") == set()
+    assert max(scores(found, "ring")) == 0.0
+
+
+def test_a_device_that_everybody_has_is_no_device() -> None:
+    stream = RoomStream()
+    for number in range(600):
+        who = stream.random.randrange(150)
+        stream.tip(f"fan{who}", 5, START_MS + number * 10 * SECOND_MS, device_id="web",
+                   instrument_id=f"i{who}")  # fmt: skip
+    stream.run()
+    stream.tip("fan1", 5, START_MS + 3 * HOUR_MS, device_id="web", instrument_id="i1")
+    assert scores(stream.run(), "ring") == [0.0]
