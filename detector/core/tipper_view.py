@@ -145,7 +145,7 @@ class TipperView:
         if score >= self._fusion.floor.get(detector.kind, 0.5):
             flag = self._fusion.flag(
                 detector.kind, score, detector.explain(found), event, ("tipper", tipper_id),
-                moment.day, None,
+                moment.day, {},
             )  # fmt: skip
             if flag is not None:
                 flags.append(flag)
