@@ -210,6 +210,8 @@ def _tempo(f: Features) -> list[Reason]:
 
 def _quickening(f: Features) -> list[Reason]:
     """Gaps far shorter than this tipper's usual ones, or else than the session's own so far."""
+    if not f.in_order:
+        return []
     before, gaps = f.before, f.session_decisions - 1
     if before.gaps >= _GAPS_FROM:
         usual_spread = spread(before.gaps, before.gap_variance, _GAP_SPREAD, 6, 0.5)
