@@ -18,10 +18,14 @@ The sections, in the order in which a save has them:
 
     head         one entry, key "": JSON as `Head` has it
     populations  currency → JSON as `Population.save` has it; always all of them
+    totals       name → JSON; always all of them: what the engine as a whole has counted
     tippers      tipper id → as `tipper.pack` has it
     streamers    rule and streamer → JSON as `StreamerStats.save` has it
     event_ids    event id → nothing
     cases        kind and subject → JSON as `Case.save` has it
+    snoozes      kind and subject → JSON as `Snooze.save` has it
+    prominences  streamer id → JSON as `Prominence.save` has it
+    accounts     subject → JSON as `Account.save` has it
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
@@ -40,8 +44,11 @@ import orjson
 
 from detector.core.generations import Counters, Cut, Generations
 
-VERSION = 1
-SECTIONS = ("head", "populations", "tippers", "streamers", "event_ids", "cases")
+VERSION = 2
+SECTIONS = (
+    "head", "populations", "totals", "tippers", "streamers", "event_ids", "cases", "snoozes",
+    "prominences", "accounts",
+)  # fmt: skip
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""
 
@@ -181,7 +188,7 @@ def read(chunk: bytes) -> Part:
 
     >>> read(b"\\x07 and more")
     Traceback (most recent call last):
-    detector.core.state.StateError: version: found 7, expected 1: it is of another release
+    detector.core.state.StateError: version: found 7, expected 2: it is of another release
     """
     if chunk[:1] != bytes([VERSION]):
         found = f"found {chunk[0]}" if chunk else "found nothing"

@@ -22,7 +22,7 @@ from detector.core.schema import NAMES, schema
 from tests.core.write_schemas import FOLDER, documents
 from tests.engines import PACKS, RECEIVED_MS, currencies, engine, policy
 
-EVENT, FLAG, VERDICT, DECISION = (Draft202012Validator(schema(name)) for name in NAMES)
+EVENT, FLAG, VERDICT, DECISION, ACCOUNT = (Draft202012Validator(schema(name)) for name in NAMES)
 READER = EventReader(currencies("cn"), EventLimits())
 FORMS = {field.name: field.form for field in FIELDS}
 CHOICES = {field.name: field.choices for field in FIELDS}

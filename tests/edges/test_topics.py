@@ -32,9 +32,9 @@ def widths(kafka: KafkaNode, settings: Settings) -> tuple[int, int]:
 
 
 def ensure(settings: Settings) -> int:
-    from detector.edges.topics import ensure_internal_topics
+    from detector.edges.topics import ensure_own_topics
 
-    return ensure_internal_topics(settings).get(settings.rekeyed_topic, 0)
+    return ensure_own_topics(settings).get(settings.rekeyed_topic, 0)
 
 
 def test_nothing_is_made_while_there_are_no_tips(kafka: KafkaNode, settings: Settings) -> None:
