@@ -16,7 +16,8 @@ from detector.core.event import Event
 from detector.core.generations import Generations
 from detector.core.quantiles import BUCKETS_PER_E, LogQuantiles
 
-_MEMORY_MS = 28 * 86_400_000
+_DAY_MS = 86_400_000
+_MEMORY_MS = 28 * _DAY_MS
 """Time constant of the takings: what was taken this long ago counts 1/e."""
 
 _DAYS_FROM = 100  # streamer days seen before anybody is called large
@@ -36,6 +37,21 @@ class Prominence(NamedTuple):
     def save(self) -> bytes:
         """As a JSON list."""
         return orjson.dumps(tuple(self))
+
+    @property
+    def daily(self) -> float | None:
+        """Takings a day, as of `last_ms`: the decayed sum over the days that it stands for, so that
+        it does not grow with time alone; None in the first day.
+
+        >>> four_days = Prominence(0, 3 * 86_400_000, 400.0, 3, 0)
+        >>> round(four_days.daily, 1)
+        107.3
+        """
+        known_ms = self.last_ms - self.first_ms
+        if known_ms < _DAY_MS:
+            return None
+        days = _MEMORY_MS / _DAY_MS * (1.0 - exp(-(known_ms + _DAY_MS) / _MEMORY_MS))
+        return self.takings / days
 
     @classmethod
     def load(cls, saved: bytes) -> Prominence:
@@ -84,7 +100,7 @@ class Prominences:
         else:
             first_ms, last_ms, takings, known_day, most = before
             if day > known_day:
-                self._count(takings, most)
+                self._count(before)
             else:
                 day, viewers = known_day, max(viewers, most)
             if at_ms > last_ms:
@@ -101,7 +117,7 @@ class Prominences:
     def is_top(self, streamer_id: str) -> bool:
         """Whether takings put the streamer into the top share; False until days enough are seen."""
         known = self.streamers.get(streamer_id)
-        return known is not None and _levels_above(self._takings, known.takings) > 0
+        return known is not None and _levels_above(self._takings, known.daily or 0.0) > 0
 
     def audience(self, streamer_id: str) -> int:
         """How large the audience of the day is, 0..5: 0 for the lower half and for an unknown one,
@@ -109,12 +125,13 @@ class Prominences:
         known = self.streamers.get(streamer_id)
         return 0 if known is None else _levels_above(self._viewers, known.viewers)
 
-    def _count(self, takings: float, viewers: int) -> None:
+    def _count(self, streamer: Prominence) -> None:
         """Counts a streamer's day that has ended."""
-        if takings >= 1.0:
-            self._takings.add(log(takings))
-        if viewers:
-            self._viewers.add(log(viewers))
+        daily = streamer.daily
+        if daily is not None and daily >= 1.0:
+            self._takings.add(log(daily))
+        if streamer.viewers:
+            self._viewers.add(log(streamer.viewers))
 
     def save(self) -> dict[str, Any]:
         """What is usual among them, JSON-able; `streamers` is saved by itself."""
