@@ -20,10 +20,11 @@ closely to look. It changes no threshold and proves no guilt.
 from __future__ import annotations
 
 from collections import Counter
+from heapq import heapify, heappop, heappush
 from typing import Any, Literal, get_args
 
 import detector
-from detector.core.account import Account, CreditRules, Mark, Status, Tier
+from detector.core.account import NEVER_MS, Account, CreditRules, Mark, Status, Tier
 from detector.core.fusion import Flag
 from detector.core.generations import Generations
 from detector.core.prominence import Prominences
@@ -48,6 +49,8 @@ _SIZES = (3.0, 10.0)  # times the limit; each that is reached costs a point more
 _SIZE_FAMILIES = ("amount", "money_flow")
 _CARE_KINDS = ("minor", "outsized", "binge", "cap")
 _CARE_SHARE = 0.5  # of a tipper's points: they call for care rather than for blame
+_RECOVERED_AT_ONCE = 20
+_STALE_AT_LEAST = 100
 _MEDIUM = SEVERITIES.index("medium")
 
 
@@ -66,6 +69,7 @@ class Credit:
         self._rules = rules
         self._prominences = prominences
         self.accounts: Generations[Account] = Generations(rules.max_entries, rules.idle_ms)
+        self._due: list[tuple[int, str]] = []  # a heap; what is not its account's `due_ms` is stale
 
     def flagged(self, flag: Flag, now_ms: int) -> Record | None:
         """Takes the points of a flag's case; the account's record if it changed.
@@ -126,16 +130,33 @@ class Credit:
         mark = Mark(case_id or "", kind, _MEDIUM, points, status, now_ms, now_ms)
         return self._keep(key, before, before.marked(mark, self._rules), now_ms)
 
-    def recovered(self, subject_type: SubjectType, subject_id: str, now_ms: int) -> Record | None:
-        """The account's record, if clean time has raised it by a whole point since the last one.
+    def recovered(self, now_ms: int) -> list[Record]:
+        """The records of accounts that clean time has raised by a whole point or more.
 
-        To be asked when the account is seen: it costs two look-ups for one that has no record.
+        A few at a time, those that waited longest first: after a gap in the stream many are due.
+
+        Args:
+            now_ms: the watermark, epoch ms; with nothing due before `due_ms`, none is looked for.
         """
-        key = f"{subject_type}|{subject_id}"
-        account = self.accounts.get(key)
-        if account is None or now_ms < account.due_ms:
-            return None
-        return self._keep(key, account, account, now_ms)
+        records: list[Record] = []
+        while now_ms >= self.due_ms and len(records) < _RECOVERED_AT_ONCE:
+            due_ms, key = heappop(self._due)
+            account = self.accounts.get(key)
+            if account is not None and account.due_ms == due_ms:
+                record = self._keep(key, account, account, now_ms)
+                if record is not None:
+                    records.append(record)
+        return records
+
+    def schedule(self) -> None:
+        """To be called after `accounts` were loaded: finds out anew when each is due."""
+        self._due = [(account.due_ms, key) for key, account in self.accounts.items()]
+        heapify(self._due)
+
+    @property
+    def due_ms(self) -> int:
+        """When the next account will have recovered a point, epoch ms."""
+        return self._due[0][0] if self._due else NEVER_MS
 
     def tiers(self) -> Counter[tuple[str, Tier]]:
         """How many accounts are in each tier, by (subject type, tier), as their records say.
@@ -152,6 +173,9 @@ class Credit:
         """Remembers the account, and tells of it if its score, or a reason, is another one."""
         after = after.mark_told(now_ms, self._rules)
         self.accounts.put(key, after, now_ms)
+        heappush(self._due, (after.due_ms, key))
+        if len(self._due) > 2 * len(self.accounts) + _STALE_AT_LEAST:
+            self.schedule()
         reasons = self._reasons(after)
         if after.told == before.told and reasons == self._reasons(before):
             return None

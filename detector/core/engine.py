@@ -217,7 +217,7 @@ class Engine:
         is_late = now_ms < self.watermark_ms - self._lateness_ms
         decision = Decision(event, {}, is_late)
         self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late))
-        if decision.flags or self._credit.accounts:
+        if decision.flags or self.watermark_ms >= self._credit.due_ms:
             self._rate(decision)
         if self._dedupe:
             self._seen.put(event.event_id, True, self.watermark_ms)
@@ -237,15 +237,13 @@ class Engine:
             decision.flags += flags
 
     def _rate(self, decision: Decision) -> None:
-        """What the flags cost their subjects, and what clean time has given those of the event."""
-        credit, event, now_ms = self._credit, decision.event, self.watermark_ms
-        records: list[Record | None] = []
-        if "tipper" in self._views and event.tipper_id is not None:
-            records.append(credit.recovered("tipper", event.tipper_id, now_ms))
-        if "streamer" in self._views and event.streamer_id is not None:
-            records.append(credit.recovered("streamer", event.streamer_id, now_ms))
-        records += [credit.flagged(flag, now_ms) for flag in decision.flags]
-        newest = {tuple(each["subject"].values()): each for each in records if each is not None}
+        """What clean time has given accounts, and what the flags cost their subjects."""
+        records = self._credit.recovered(self.watermark_ms)
+        for flag in decision.flags:
+            record = self._credit.flagged(flag, self.watermark_ms)
+            if record is not None:
+                records.append(record)
+        newest = {tuple(record["subject"].values()): record for record in records}
         decision.accounts = list(newest.values())
 
     def snooze(self, kind: str, subject_type: str, subject_id: str, until_ms: int) -> None:
@@ -294,6 +292,8 @@ class Engine:
         else:
             store = next(each for each in self._stores if each.section == part.section)
             store.entries.load(part.turns_first, loaded(part, store.load))
+            if part.section == "accounts":
+                self._credit.schedule()
         self._parts_loaded = part.number + 1
 
     def _save(self, cuts: list[Cut[Any]], chunk_bytes: int) -> Iterator[bytes]:

@@ -20,6 +20,8 @@ _DAY_MS = 86_400_000
 _MEMORY_MS = 28 * _DAY_MS
 """Time constant of the takings: what was taken this long ago counts 1/e."""
 
+_new = tuple.__new__  # a third of what a call of the class costs, for every tip
+
 _DAYS_FROM = 100  # streamer days seen before anybody is called large
 _AUDIENCE_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 
@@ -92,21 +94,23 @@ class Prominences:
             now_ms: the watermark, epoch ms.
         """
         streamer_id, at_ms = event.streamer_id or "", event.event_time_ms
-        value = float(event.value_minor or 0) if event.type == "tip" else 0.0
+        takings = float(event.value_minor or 0) if event.type == "tip" else 0.0
         viewers = event.viewers or 0
+        first_ms = last_ms = at_ms
         before = self.streamers.get(streamer_id)
-        if before is None:
-            after = Prominence(at_ms, at_ms, value, day, viewers)
-        else:
-            first_ms, last_ms, takings, known_day, most = before
+        if before is not None:
+            first_ms, last_ms, taken, known_day, most = before
             if day > known_day:
                 self._count(before)
             else:
-                day, viewers = known_day, max(viewers, most)
+                day = known_day
+                if most > viewers:
+                    viewers = most
             if at_ms > last_ms:
-                takings *= exp((last_ms - at_ms) / _MEMORY_MS)
+                taken *= exp((last_ms - at_ms) / _MEMORY_MS)
                 last_ms = at_ms
-            after = Prominence(first_ms, last_ms, takings + value, day, viewers)
+            takings += taken
+        after = _new(Prominence, (first_ms, last_ms, takings, day, viewers))
         self.streamers.put(streamer_id, after, now_ms)
 
     def first_ms(self, streamer_id: str) -> int | None:

@@ -55,6 +55,10 @@ class Desk:
         score: int = record["score"]
         return score
 
+    def recovered_at(self, now_ms: int) -> list[int]:
+        """The scores that clean time alone has raised."""
+        return [record["score"] for record in self.credit.recovered(now_ms)]
+
     def judge(self, judgement: str, at_ms: int = START_MS, kind: str = "ring", **more: Any) -> Any:
         return self.credit.judged(kind, ("streamer", "s1"), judgement, at_ms, **more)
 
@@ -112,9 +116,7 @@ def test_a_score_is_never_below_nothing_and_heals_from_there() -> None:
     scores = [desk.score(at_ms=START_MS + hour) for hour in range(30)]
     assert scores == sorted(scores, reverse=True)
     assert scores[-1] == 0
-    healed = desk.credit.recovered("streamer", "s1", START_MS + WEEK_MS + 30)
-    assert healed is not None
-    assert healed["score"] == 2
+    assert desk.recovered_at(START_MS + WEEK_MS + 30) == [2]
 
 
 # -- verdicts --------------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ def test_a_false_case_is_given_back_in_full_with_the_time_it_had_spoiled() -> No
         each.flag(case_id="c_1")
     desk.flag(case_id="c_2", at_ms=START_MS + WEEK_MS)
     at_ms = START_MS + 2 * WEEK_MS
-    assert clean.credit.recovered("streamer", "s1", at_ms)["score"] == 98  # type: ignore[index]
+    assert clean.recovered_at(at_ms) == [98]
     given_back = desk.judge("false_positive", at_ms, case_id="c_2")
     assert given_back["score"] == 98
     assert [each["case_id"] for each in given_back["reasons"]] == ["c_1"]
@@ -177,15 +179,16 @@ def test_what_was_confirmed_and_never_flagged_costs_a_medium_case() -> None:
 # -- clean time ------------------------------------------------------------------------------------
 
 
-def test_clean_time_is_told_point_by_point_when_the_account_is_seen_up_to_the_most() -> None:
+def test_clean_time_is_told_point_by_point_up_to_the_most() -> None:
     desk = Desk(full())
     assert desk.score() == 94
-    told = {}
-    for hour in range(24 * 7 * 15):
-        if record := desk.credit.recovered("streamer", "s1", START_MS + hour * 3_600_000):
-            told[hour / 84] = record["score"]  # half weeks, of a point each
-    assert told == {half: 94 + half for half in range(1, 27)}
-    assert desk.credit.accounts.get("streamer|s1").due_ms == NEVER_MS  # type: ignore[union-attr]
+    told = {
+        hour / 84: scores  # half weeks, of a point each
+        for hour in range(24 * 7 * 15)
+        if (scores := desk.recovered_at(START_MS + hour * 3_600_000))
+    }
+    assert told == {half: [94 + half] for half in range(1, 27)}
+    assert desk.credit.due_ms == NEVER_MS
 
 
 def test_each_finding_begins_clean_time_anew() -> None:
@@ -193,8 +196,25 @@ def test_each_finding_begins_clean_time_anew() -> None:
     for day in range(0, 22, 3):
         desk.flag(case_id="c_1", at_ms=START_MS + day * DAY_MS)
     last_ms = START_MS + 21 * DAY_MS
-    assert desk.credit.recovered("streamer", "s1", last_ms + WEEK_MS // 2 - 1) is None
-    assert desk.credit.recovered("streamer", "s1", last_ms + WEEK_MS // 2) is not None
+    assert desk.recovered_at(last_ms + WEEK_MS // 2 - 1) == []
+    assert desk.recovered_at(last_ms + WEEK_MS // 2) == [95]
+
+
+def test_after_a_gap_all_that_are_due_are_told_a_few_at_a_time_and_once() -> None:
+    desk = Desk(full())
+    for number in range(50):
+        desk.flag(subject=("streamer", f"s{number}"))
+    told = [desk.recovered_at(START_MS + WEEK_MS) for _ in range(4)]
+    assert [len(each) for each in told] == [20, 20, 10, 0]
+    assert {score for each in told for score in each} == {96}
+
+
+def test_an_account_that_is_flagged_all_the_time_does_not_fill_the_schedule() -> None:
+    desk = Desk(full())
+    for number in range(5_000):
+        desk.flag(case_id="c_1", at_ms=START_MS + number)
+    assert len(desk.credit._due) < 200
+    assert desk.recovered_at(START_MS + 5_000 + WEEK_MS // 2) == [95]
 
 
 def test_an_account_that_was_long_clean_begins_higher() -> None:

@@ -52,6 +52,19 @@ def test_the_internal_topics_are_as_wide_as_tips(kafka: KafkaNode, settings: Set
     assert ensure(settings) == 3
 
 
+def test_the_topic_of_accounts_is_made_where_it_is_missing_and_compacted(
+    kafka: KafkaNode, settings: Settings
+) -> None:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    kafka.create_topic(settings.topics.tips, 3)
+    ensure(settings)
+    accounts = settings.topics.accounts
+    with kafka._admin() as admin:
+        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, accounts)])
+    assert "compact" in str(found)
+
+
 def test_two_that_make_them_at_once_both_succeed(kafka: KafkaNode, settings: Settings) -> None:
     kafka.create_topic(settings.topics.tips, 3)
     with ThreadPoolExecutor(3) as pool:
