@@ -20,7 +20,7 @@ _DAY_MS = 86_400_000
 _MEMORY_MS = 28 * _DAY_MS
 """Time constant of the takings: what was taken this long ago counts 1/e."""
 
-_new = tuple.__new__  # a third of what a call of the class costs, for every tip
+_new = tuple.__new__  # half of what a call of the class costs; once a tip
 
 _DAYS_FROM = 100  # streamer days seen before anybody is called large
 _AUDIENCE_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
