@@ -71,7 +71,7 @@ class Assembly:
         """
         topics = self.settings.topics
         outputs = OutputTopics(
-            topics.flags, topics.dead_letters, self.settings.rekeyed_topic,
+            topics.flags, topics.accounts, topics.dead_letters, self.settings.rekeyed_topic,
             topics.scores if topics.write_scores else None,
         )  # fmt: skip
         policy = f"{self.policy.name}@{self.policy.digest}"

@@ -17,7 +17,7 @@ from detector.edges.kafka_checkpoints import KafkaCheckpoints
 from detector.edges.kafka_sink import AtLeastOnceSink, ExactlyOnceSink
 from detector.edges.kafka_source import KafkaSource
 from detector.edges.metrics import Metrics
-from detector.edges.topics import ensure_internal_topics
+from detector.edges.topics import ensure_own_topics
 from detector.runtime.breaker import Breaker
 from detector.runtime.checkpoint import SaveEvery
 from detector.runtime.owned import Opener
@@ -126,7 +126,7 @@ class Service:
     def _ensure_topics(self) -> dict[str, int]:
         """Partitions by topic; waits until there is a tips topic. Empty: asked to stop."""
         while not self._stopping:
-            widths = self._connect(lambda: ensure_internal_topics(self.assembly.settings))
+            widths = self._connect(lambda: ensure_own_topics(self.assembly.settings))
             if widths:
                 return widths
             self._wait(f"there is no topic {self.assembly.settings.topics.tips} yet")

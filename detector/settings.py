@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from detector.core.account import CreditRules
 from detector.core.engine import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
@@ -36,6 +37,7 @@ Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Points = Annotated[int, Field(ge=0, le=120)]
 
 
 class ConfigError(ValueError):
@@ -122,6 +124,22 @@ class EngineSettings(_Section):
                 f'"{zone}": expected an IANA time zone, such as Asia/Shanghai'
             ) from None
         return zone
+
+
+class CasesSettings(_Section):
+    max_age_days: Days
+    storm_flags: Annotated[int, Field(ge=1, le=10_000)]
+    storm_window_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
+class CreditSettings(_Section):
+    recovery_per_week: Annotated[float, Field(ge=0.1, le=100)]
+    open_share: Annotated[float, Field(ge=0, le=1)]
+    tier_a: Points
+    tier_b: Points
+    tier_c: Points
+    top_share: Annotated[float, Field(gt=0, lt=1)]
+    max_entries: Entries
 
 
 class PolicySettings(_Section):
@@ -221,6 +239,8 @@ class Settings(_Section):
     money: MoneySettings
     currencies: dict[str, CurrencySettings]
     engine: EngineSettings
+    cases: CasesSettings
+    credit: CreditSettings
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
     words: WordSettings
@@ -275,6 +295,10 @@ class Settings(_Section):
             streamer_idle_ms=engine.streamer_idle_days * DAY_MS,
             streamer_max_entries=engine.streamer_max_entries,
             case_cool_down_ms=engine.case_cool_down_s * 1000,
+            case_max_age_ms=self.cases.max_age_days * DAY_MS,
+            storm_flags=self.cases.storm_flags,
+            storm_window_ms=self.cases.storm_window_s * 1000,
+            credit=CreditRules(**self.credit.model_dump()),
             thresholds={
                 kind: Thresholds(each.low, each.medium, each.high)
                 for kind, each in self.thresholds.items()
@@ -394,6 +418,13 @@ def _check_relations(settings: Settings, problems: Problems) -> None:
                 f"low = {each.low}, medium = {each.medium}, high = {each.high}: "
                 "expected low <= medium <= high",
             )
+    credit = settings.credit
+    if not credit.tier_a > credit.tier_b > credit.tier_c:
+        problems.add_line(
+            "credit",
+            f"tier_a = {credit.tier_a}, tier_b = {credit.tier_b}, tier_c = {credit.tier_c}: "
+            "expected tier_a > tier_b > tier_c",
+        )
     topics = settings.topics
     names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, topics.verdicts,
              topics.accounts, settings.rekeyed_topic, settings.checkpoints_topic]  # fmt: skip

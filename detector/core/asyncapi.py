@@ -81,7 +81,7 @@ _TABLE: dict[str, _Topic] = {
         ("send",),
         "Credit records of accounts; the newest of an account is in force.",
         "Id of the subject.",
-        {"type": "object", "description": "The account's credit record."},
+        "account.schema.json",
         0,
     ),
     "dead_letters": _Topic(

@@ -6,15 +6,19 @@ time, never draws a random number, and shares nothing with the engine of another
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import orjson
 
+from detector.core.account import Account, CreditRules, Tier
 from detector.core.calendar import LocalCalendar
-from detector.core.cases import Case, Cases
+from detector.core.cases import Case, Cases, Snooze
 from detector.core.claimants import checked_accounts
+from detector.core.credit import Credit, Record
 from detector.core.decode import Skipped
 from detector.core.event import Event
 from detector.core.features import Moment
@@ -23,6 +27,7 @@ from detector.core.generations import Cut, Generations
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
+from detector.core.prominence import Prominence, Prominences
 from detector.core.room import Room
 from detector.core.school import SchoolCalendar, SchoolTimes
 from detector.core.state import (
@@ -36,6 +41,7 @@ from detector.core.state import (
     read,
     write,
 )
+from detector.core.storm import Storm
 from detector.core.streamer import StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
@@ -67,6 +73,10 @@ class EngineConfig:
         tipper_idle_ms, tipper_max_entries: the same for tippers.
         streamer_idle_ms, streamer_max_entries: the same for streamers.
         case_cool_down_ms: event time without a finding that closes a case.
+        case_max_age_ms: event time after which a case is closed in any case.
+        storm_flags, storm_window_ms: how many high flags that page, within which event time, are no
+            storm yet.
+        credit: what cases cost an account, and how it recovers.
         thresholds: kind → scores from which a finding is low, medium, high.
         school: a pupil's times.
         child_rooms, perks: words of room categories that children watch, and of gifts that come
@@ -82,6 +92,10 @@ class EngineConfig:
     streamer_idle_ms: int
     streamer_max_entries: int
     case_cool_down_ms: int
+    case_max_age_ms: int
+    storm_flags: int
+    storm_window_ms: int
+    credit: CreditRules
     thresholds: dict[str, Thresholds]
     school: SchoolTimes
     child_rooms: tuple[str, ...]
@@ -95,16 +109,18 @@ class Decision:
         event: the event.
         scores: kind → score, 0..1; kinds that are 0 may be absent.
         flags: flags it led to, mostly none.
+        accounts: credit records that changed with it, one a subject; no part of `to_record`.
         is_late: it came behind the watermark by more than the allowed lateness.
     """
 
-    __slots__ = ("event", "flags", "is_late", "scores")
+    __slots__ = ("accounts", "event", "flags", "is_late", "scores")
 
     def __init__(self, event: Event, scores: dict[str, float], is_late: bool) -> None:
         self.event = event
         self.scores = scores
         self.is_late = is_late
         self.flags: list[Flag] = []
+        self.accounts: list[Record] = []
 
     def to_record(self) -> dict[str, Any]:
         """The decision as the contract has it."""
@@ -165,8 +181,13 @@ class Engine:
         self._seen: Generations[bool] = Generations(
             config.duplicate_max_entries, config.duplicate_horizon_ms
         )
-        self._cases = Cases(config.case_cool_down_ms)
-        self._fusion = Fusion(policy, config.thresholds, self._cases)
+        self._cases = Cases(config.case_cool_down_ms, config.case_max_age_ms)
+        self._storm = Storm(config.storm_flags, config.storm_window_ms)
+        self._fusion = Fusion(policy, config.thresholds, self._cases, self._storm)
+        self._prominences = Prominences(
+            config.credit.top_share, config.streamer_max_entries, config.streamer_idle_ms
+        )
+        self._credit = Credit(config.credit, self._prominences)
         self._tipper_view = TipperView(
             policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
             TraitReader(config.child_rooms, config.perks),
@@ -187,7 +208,13 @@ class Engine:
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
             Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
+            Store("snoozes", self._cases.snoozes, Snooze.save, Snooze.load),
+            Store("prominences", self._prominences.streamers, Prominence.save, Prominence.load),
+            Store("accounts", self._credit.accounts, Account.save, Account.load),
         )
+        self._totals: dict[str, _Total] = {
+            "cases": self._cases, "storm": self._storm, "prominences": self._prominences,
+        }  # fmt: skip
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 
     def process(self, event: Event) -> Decision | Skipped:
@@ -205,6 +232,8 @@ class Engine:
         decision = Decision(event, {}, is_late)
         time = self._school.time_of(day, minute)
         self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late, time))
+        if decision.flags or self.watermark_ms >= self._credit.due_ms:
+            self._rate(decision)
         if self._dedupe:
             self._seen.put(event.event_id, True, self.watermark_ms)
         return decision
@@ -217,9 +246,24 @@ class Engine:
             decision.scores |= scores
             decision.flags += flags
         if "streamer" in self._views and event.type in StreamerView.types:
+            self._prominences.add(event, moment.day, self.watermark_ms)
             scores, flags = self._streamer_view.observe(event, moment, self.watermark_ms)
             decision.scores |= scores
             decision.flags += flags
+
+    def _rate(self, decision: Decision) -> None:
+        """What clean time has given accounts, and what the flags cost their subjects."""
+        records = self._credit.recovered(self.watermark_ms)
+        for flag in decision.flags:
+            record = self._credit.flagged(flag, self.watermark_ms)
+            if record is not None:
+                records.append(record)
+        newest = {tuple(record["subject"].values()): record for record in records}
+        decision.accounts = list(newest.values())
+
+    def snooze(self, kind: str, subject_type: str, subject_id: str, until_ms: int) -> None:
+        """Leaves findings of one kind on one subject unwritten for a while: see `Cases.snooze`."""
+        self._cases.snooze(kind, subject_type, subject_id, until_ms, self.watermark_ms)
 
     def save_all(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The whole state, as it is at this call, in chunks.
@@ -258,9 +302,13 @@ class Engine:
             raise StateError(f"{part.section}: found no head before it, expected one")
         elif part.section == "populations":
             self._tipper_view.populations.update(loaded(part, _load_population))
+        elif part.section == "totals":
+            self._load_totals(part)
         else:
             store = next(each for each in self._stores if each.section == part.section)
             store.entries.load(part.turns_first, loaded(part, store.load))
+            if part.section == "accounts":
+                self._credit.schedule()
         self._parts_loaded = part.number + 1
 
     def _save(self, cuts: list[Cut[Any]], chunk_bytes: int) -> Iterator[bytes]:
@@ -276,7 +324,12 @@ class Engine:
             (currency, orjson.dumps(population.save()))
             for currency, population in self._tipper_view.populations.items()
         ]
-        steps = [Step("head", False, [("", head.save())]), Step("populations", False, populations)]
+        totals = [(name, orjson.dumps(total.save())) for name, total in self._totals.items()]
+        steps = [
+            Step("head", False, [("", head.save())]),
+            Step("populations", False, populations),
+            Step("totals", False, totals),
+        ]
         for store, cut in stores:
             steps.extend(store.steps(cut))
         return write(steps, chunk_bytes)
@@ -294,6 +347,31 @@ class Engine:
         for store in self._stores:
             store.entries.counters = head.counters[store.section]
 
+    def _load_totals(self, part: Part) -> None:
+        if not part.entries.keys() <= self._totals.keys():
+            raise StateError(f"totals: found another one, expected some of {sorted(self._totals)}")
+        for name, saved in part.entries.items():
+            loaded(part._replace(entries={"": saved}), partial(_load_total, self._totals[name]))
+
+    @property
+    def is_storm(self) -> bool:
+        """Whether so many high flags come that those that follow do not page."""
+        return self._storm.is_on(self.watermark_ms)
+
+    @property
+    def storms(self) -> int:
+        """Storms since the engine began."""
+        return self._storm.storms
+
+    @property
+    def snoozed(self) -> int:
+        """Findings since the engine began that were not written, since their subject is snoozed."""
+        return self._cases.snoozed
+
+    def tiers(self) -> Counter[tuple[str, Tier]]:
+        """Accounts that ever lost points, by (subject type, tier of credit)."""
+        return self._credit.tiers()
+
     def sizes(self) -> dict[str, int]:
         """Entries held, by store."""
         return {store.section: len(store.entries) for store in self._stores}
@@ -301,6 +379,13 @@ class Engine:
     def evictions(self) -> dict[str, int]:
         """Entries dropped since the engine began, by store."""
         return {store.section: store.entries.evicted for store in self._stores}
+
+
+class _Total(Protocol):
+    """What the engine as a whole has counted of something; small, so that all of it is saved."""
+
+    def save(self) -> dict[str, Any]: ...
+    def load(self, saved: dict[str, Any]) -> None: ...
 
 
 def _save_nothing(value: object) -> bytes:
@@ -311,6 +396,10 @@ def _load_nothing(saved: bytes) -> bool:
     if saved:
         raise ValueError(f"found {len(saved)} bytes, expected none")
     return True
+
+
+def _load_total(total: _Total, saved: bytes) -> None:
+    total.load(orjson.loads(saved))
 
 
 def _load_population(saved: bytes) -> Population:

@@ -13,6 +13,10 @@ from detector.core.event import Event
 from detector.core.features import Features
 from detector.core.policy import Policy
 from detector.core.reasons import ACTIONS, SEVERITIES, Reason
+from detector.core.storm import Storm
+
+_FAMILY_FROM = 0.35
+"""Weight from which a reason makes its family count as one that found something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,16 @@ class Fusion:
         policy: the pack in force: actions, and what each flag says of it.
         thresholds: kind → thresholds, for the statistical kinds.
         cases: the engine's open cases.
+        storm: counts what pages.
     """
 
-    def __init__(self, policy: Policy, thresholds: dict[str, Thresholds], cases: Cases) -> None:
+    def __init__(
+        self, policy: Policy, thresholds: dict[str, Thresholds], cases: Cases, storm: Storm
+    ) -> None:
         self._policy = policy
         self._thresholds = thresholds
         self._cases = cases
+        self._storm = storm
         self.floor = {kind: each.low for kind, each in thresholds.items()}
 
     def flag(
@@ -86,7 +94,7 @@ class Fusion:
             kind, *subject, severity, _news(reasons, day), figure, event.event_id,
             event.event_time_ms, is_fact,
         )  # fmt: skip
-        if opened.step == "silent":
+        if opened.step in ("silent", "snoozed"):
             return None
         return Flag(
             {
@@ -108,6 +116,7 @@ class Fusion:
                     "hash": self._policy.digest,
                 },
                 "detector": {"version": detector.__version__, "shadow": False},
+                **self._storm.meet(severity, opened.step, event.event_time_ms),
             },
             opened.step,
         )
@@ -115,12 +124,14 @@ class Fusion:
     def _severity(self, kind: str, score: float, reasons: list[Reason]) -> str | None:
         """The gravest severity that the rules or the thresholds give.
 
-        Statistical evidence is high only with two independent families of it.
+        Statistical evidence is high only with two independent families of it. What speaks against
+        a finding is no evidence for it: with nothing else there is none.
         """
-        ranks = [SEVERITIES.index(r.severity) for r in reasons if r.severity is not None]
+        evidence = [reason for reason in reasons if not reason.is_benign]
+        ranks = [SEVERITIES.index(r.severity) for r in evidence if r.severity is not None]
         thresholds = self._thresholds.get(kind)
-        if thresholds is not None and score >= thresholds.low and reasons:
-            families = {r.family for r in reasons if not r.is_benign and r.weight >= 0.35}
+        if thresholds is not None and score >= thresholds.low and evidence:
+            families = {r.family for r in evidence if r.weight >= _FAMILY_FROM}
             if score >= thresholds.high and len(families) >= 2:
                 ranks.append(2)
             else:

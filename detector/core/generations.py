@@ -7,6 +7,7 @@ makes the same map of them elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
 V = TypeVar("V")
@@ -102,6 +103,10 @@ class Generations(Generic[V]):
         """The value, or None. Reading does not keep an entry alive; `put` does."""
         value = self._young.get(key)
         return value if value is not None else self._old.get(key)
+
+    def items(self) -> Iterator[tuple[str, V]]:
+        """All entries; the map must not change meanwhile."""
+        return chain(self._old.items(), self._young.items())
 
     def put(self, key: str, value: V, now_ms: int) -> None:
         """Sets the value.

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, get_args
 
+from detector.core.account import HIGHEST, TIERS
+from detector.core.credit import ATTENTION, MAX_REASONS, SUBJECT_TYPES
 from detector.core.engine import SCORED_KINDS
 from detector.core.event import FIELDS, OLDEST_MS, REASONS, REQUIRED, Field
 from detector.core.event_reader import EventLimits
@@ -20,8 +22,9 @@ from detector.core.mapping_format import SKIP_REASONS
 from detector.core.reasons import ACTIONS, FAMILIES, KINDS, SEVERITIES, UNITS
 from detector.core.verdict import Judgement
 from detector.core.wording import WORDS
+from detector.core.wording.credit import CREDIT
 
-NAMES = ("event", "flag", "verdict", "decision")
+NAMES = ("event", "flag", "verdict", "decision", "account")
 
 Schema = dict[str, Any]
 
@@ -199,16 +202,22 @@ def _flag() -> Schema:
             ),
             "policy": _object("", "The policy pack in force.", policy),
             "detector": _object("", "What made the flag.", detector),
+            "paged": _boolean(
+                "False for a high flag that must not page, since a storm of them goes on; absent "
+                "otherwise."
+            ),
+            "storm": _boolean("True while such a storm goes on; absent otherwise."),
         },
+        optional=("paged", "storm"),
     )
 
 
 def _subject() -> Schema:
     return _object(
         "",
-        "The account that the flag is about.",
+        "The account that it is about.",
         {
-            "type": _one_of("Which side it is on.", ("tipper", "streamer")),
+            "type": _one_of("Which side it is on.", SUBJECT_TYPES),
             "id": _text("Its id, as in the events."),
         },
     )
@@ -227,15 +236,16 @@ def _reason() -> Schema:
             "limit": _figure("What would still have passed, in `unit`; null where there is none."),
             "unit": _text(f"A currency code (major units), or one of {unit}."),
             "n": _whole("Sample size behind `usual`; 0 for a rule or a declared fact.", None),
-            "text": _object(
-                "",
-                "The reason as a sentence.",
-                {"en": _text("In English."), "zh": _text("In Chinese.")},
-            ),
+            "text": _sentence(),
             "rule": _text("Id of the policy's rule; absent for statistical evidence."),
         },
         optional=("rule",),
     )
+
+
+def _sentence() -> Schema:
+    words = {"en": _text("In English."), "zh": _text("In Chinese.")}
+    return _object("", "The reason as a sentence.", words)
 
 
 # --- Verdict --------------------------------------------------------------------------------------
@@ -299,6 +309,50 @@ def _decision() -> Schema:
     }
 
 
+# --- Account --------------------------------------------------------------------------------------
+
+
+def _account() -> Schema:
+    return _object(
+        "Account",
+        "Credit of an account that cases have cost points; one that has no record never lost any.",
+        {
+            "subject": _subject(),
+            "score": _whole("Whole points; 100 to begin with.", HIGHEST),
+            "tier": _one_of("From A, the best; the settings say from which score.", TIERS),
+            "is_top": _boolean("Whether it is a top streamer, by takings, as of this record."),
+            "attention": _one_of("How closely to look: by tier, and a step more at top streamers.",
+                                 ATTENTION),
+            "since": _whole("When it first lost points, epoch ms of event time.", None),
+            "updated_at": _whole("When this came to be so, epoch ms of event time.", None),
+            "reasons": {
+                "description": "The newest cases that cost points, newest first.",
+                "type": "array",
+                "maxItems": MAX_REASONS,
+                "items": _cost(),
+            },
+            "version": _text("Version of tip-detector."),
+        },
+    )  # fmt: skip
+
+
+def _cost() -> Schema:
+    return _object(
+        "",
+        "One case, and what it costs.",
+        {
+            "code": _one_of("Where the case stands.", tuple(CREDIT)),
+            "points": {"description": "What it takes away, negative or 0.", "type": "number",
+                       "maximum": 0},
+            "case_id": {"description": "The case, as in its flags; null where none was flagged.",
+                        "type": ["string", "null"]},
+            "kind": _one_of("What kind of case it is.", KINDS),
+            "at": _whole("When it was opened, epoch ms of event time.", None),
+            "text": _sentence(),
+        },
+    )  # fmt: skip
+
+
 # --- small parts ----------------------------------------------------------------------------------
 
 
@@ -353,4 +407,5 @@ _MAKERS: dict[str, Callable[[], Schema]] = {
     "flag": _flag,
     "verdict": _verdict,
     "decision": _decision,
+    "account": _account,
 }

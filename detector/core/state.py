@@ -18,11 +18,15 @@ The sections, in the order in which a save has them:
 
     head         one entry, key "": JSON as `Head` has it
     populations  currency → JSON as `Population.save` has it; always all of them
+    totals       name → JSON; always all of them: what the engine as a whole has counted
     tippers      tipper id → as `tipper.pack` has it
     streamers    streamer id → as `Room.save` has it
     event_ids    event id → nothing
     cases        kind and subject → JSON as `Case.save` has it
     claimants    claimant → marks of accounts as `Claimants` has them
+    snoozes      kind and subject → JSON as `Snooze.save` has it
+    prominences  streamer id → JSON as `Prominence.save` has it
+    accounts     subject → JSON as `Account.save` has it
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
@@ -42,7 +46,10 @@ import orjson
 from detector.core.generations import Counters, Cut, Generations
 
 VERSION = 2
-SECTIONS = ("head", "populations", "tippers", "streamers", "event_ids", "cases", "claimants")
+SECTIONS = (
+    "head", "populations", "totals", "tippers", "streamers", "event_ids", "cases", "snoozes",
+    "prominences", "accounts", "claimants",
+)  # fmt: skip
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""
 

@@ -6,6 +6,7 @@ No label ever holds an id.
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -23,6 +24,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 import detector
+from detector.core.account import TIERS
+from detector.core.credit import SUBJECT_TYPES
+from detector.core.engine import Engine
 from detector.core.event import REASONS, EventType
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
@@ -35,7 +39,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 
 PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
-STORES = ("tippers", "streamers", "event_ids", "cases", "claimants")
+STORES = (
+    "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
+)  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = ("minor", "outsized", "binge", "cap")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -79,6 +85,18 @@ METRICS: tuple[Spec, ...] = (
     Spec("cases_total", "counter",
          "What flags did to their cases. Opened and worsened are worth a page, updated is not.",
          (("kind", KINDS), ("step", ("opened", "worsened", "updated")))),
+    Spec("unpaged_flags_total", "counter",
+         "High flags written with paged = false, since a storm went on."),
+    Spec("flag_storm", "gauge",
+         "1 while some partition raises more high flags than anybody could look at. Likely a "
+         "producer, the mapping or a rule changed."),
+    Spec("snoozed_total", "counter", "Findings not written, since their subject is snoozed."),
+    Spec("account_changes_total", "counter",
+         "Credit records written, by the tier they say. A rise in C and D: cases add up.",
+         (("subject", SUBJECT_TYPES), ("tier", TIERS))),
+    Spec("accounts", "gauge",
+         "Accounts that ever lost points, by tier of credit. A shift to C and D: cases add up.",
+         (("subject", SUBJECT_TYPES), ("tier", TIERS))),
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
     Spec("lag_seconds", "gauge",
@@ -204,6 +222,9 @@ class Metrics:
             metric["flags_total"].labels(kind, severity).inc(count)
         for (kind, step), count in tally.cases.items():
             metric["cases_total"].labels(kind, step).inc(count)
+        metric["unpaged_flags_total"].inc(tally.unpaged)
+        for (subject, tier), count in tally.accounts.items():
+            metric["account_changes_total"].labels(subject, tier).inc(count)
         metric["score"].add(tally)
         metric["replayed_total"].inc(tally.replayed)
         metric["batch_records"].observe(tally.records)
@@ -246,6 +267,7 @@ class Metrics:
                     entries[store] += size
                 for store, total in engine.evictions().items():
                     totals[f"{name}/{number}", store] = total
+                totals[f"{name}/{number}", "snoozed"] = engine.snoozed
             waiting += lane.waiting
             totals[name, "forced"] = lane.forced
             if owned.checkpointer is not None and owned.checkpointer.manifest is not None:
@@ -254,19 +276,32 @@ class Metrics:
         for (name, store), total in totals.items():
             # A lane that came anew counts from what it was saved with, or from 0.
             before = self._totals.get((name, store), total)
-            counter = (
-                metric["merge_forced_total"] if store == "forced"
-                else metric["evictions_total"].labels(store)
-            )  # fmt: skip
-            counter.inc(max(0, total - before))
+            self._counter_of(store).inc(max(0, total - before))
         self._totals = totals
         for store, size in entries.items():
             metric["state_entries"].labels(store).set(size)
+        self._set_accounts([engine for owned in all_owned for engine in owned.lane.engines])
         metric["merge_waiting"].set(waiting)
         metric["checkpoint_bytes"].set(saved_bytes)
         metric["oldest_checkpoint_seconds"].set(max(ages_s, default=float("nan")))
         metric["assigned_partitions"].set(status.partitions)
         self._set_lag(status.lag_records, status.lag_s)
+
+    def _set_accounts(self, engines: Sequence[Engine]) -> None:
+        tiers = Counts[tuple[str, str]]()
+        for engine in engines:
+            tiers.update(engine.tiers())
+        for at in product(SUBJECT_TYPES, TIERS):
+            self._by_name["accounts"].labels(*at).set(tiers[at])
+        self._by_name["flag_storm"].set(any(engine.is_storm for engine in engines))
+
+    def _counter_of(self, total: str) -> Any:
+        """The counter of one of the totals that lanes and engines keep."""
+        if total == "forced":
+            return self._by_name["merge_forced_total"]
+        if total == "snoozed":
+            return self._by_name["snoozed_total"]
+        return self._by_name["evictions_total"].labels(total)
 
     def _set_lag(self, records: int | None, seconds: float | None) -> None:
         unknown = float("nan")

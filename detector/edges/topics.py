@@ -26,18 +26,22 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         topics.flags: {"retention.ms": str(90 * _DAY_MS)},
         topics.scores: {"retention.ms": str(_DAY_MS)},
         topics.verdicts: {"retention.ms": str(90 * _DAY_MS)},
-        topics.accounts: {"cleanup.policy": "compact"},
         topics.dead_letters: {
             "retention.ms": str(30 * _DAY_MS),
             "max.message.bytes": str(2 * 1024 * 1024),
         },
-        **internal_configs(settings),
+        **own_configs(settings),
     }
 
 
-def internal_configs(settings: Settings) -> dict[str, dict[str, str]]:
-    """The topics that only this program reads; a run makes them itself where they are missing."""
+def own_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """The topics that a run makes itself where they are missing.
+
+    Those that only this program reads; and that of accounts, which came later than the others and
+    is of no use unless it is compacted.
+    """
     return {
+        settings.topics.accounts: {"cleanup.policy": "compact"},
         settings.rekeyed_topic: {"retention.ms": str(7 * _DAY_MS)},
         settings.checkpoints_topic: {
             "cleanup.policy": "compact",
@@ -48,8 +52,8 @@ def internal_configs(settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
-def ensure_internal_topics(settings: Settings) -> dict[str, int]:
-    """Makes the internal topics where they are missing, as wide as the tips topic.
+def ensure_own_topics(settings: Settings) -> dict[str, int]:
+    """Makes the topics of `own_configs` where they are missing, as wide as the tips topic.
 
     A checkpoint topic that is narrower, since partitions were added to tips, is widened.
 
@@ -64,12 +68,13 @@ def ensure_internal_topics(settings: Settings) -> dict[str, int]:
     tips, rekeyed, checkpoints = (
         settings.topics.tips, settings.rekeyed_topic, settings.checkpoints_topic,
     )  # fmt: skip
+    own = own_configs(settings)
     admin = KafkaAdminClient(**client_options(settings.kafka))
     try:
-        width = _widths(admin, [tips, rekeyed, checkpoints])
+        width = _widths(admin, [tips, *own])
         if tips not in width:
             return {}
-        for name, config in internal_configs(settings).items():
+        for name, config in own.items():
             if name not in width:
                 partitions = max(width[tips], width.get(rekeyed, 0))
                 _create(admin, settings, name, partitions, config)
@@ -79,8 +84,8 @@ def ensure_internal_topics(settings: Settings) -> dict[str, int]:
             _widen(admin, checkpoints, widest)
     except REFUSED as error:
         raise Stop(
-            f"the internal topics {rekeyed} and {checkpoints} cannot be made ({error}): have "
-            "somebody who may run `tip-detector topics create`"
+            f"the topics {', '.join(own)} cannot be made ({error}): have somebody who may run "
+            "`tip-detector topics create`"
         ) from error
     finally:
         admin.close()
@@ -97,12 +102,12 @@ def create_topics(settings: Settings) -> list[str]:
     admin = _admin(settings)
     try:
         width = _widths(admin, list(topic_configs(settings)))
-        internal = internal_configs(settings)
+        own = own_configs(settings)
         for name, config in topic_configs(settings).items():
             if name in width:
                 continue
             partitions = settings.topics.partitions
-            if name in internal:
+            if name in own:
                 partitions = max(partitions, width.get(settings.topics.tips, 0))
             _create(admin, settings, name, partitions, config)
             lines.append(f"{name}: created")

@@ -32,6 +32,7 @@ class OutputTopics(NamedTuple):
     """Where a lane's outputs go; `scores` is None when every event's scores are not written."""
 
     flags: str
+    accounts: str
     dead_letters: str
     rekeyed: str
     scores: str | None = None
@@ -154,6 +155,8 @@ class TipsLane:
             tally.add_scores(decision.scores)
         if decision.flags:
             write_flags(decision, tally, outputs, self._topics.flags)
+        if decision.accounts:
+            write_accounts(decision, tally, outputs, self._topics.accounts)
         if self._topics.scores is not None:
             key = event.tipper_id or event.streamer_id or ""
             outputs.append(
@@ -230,8 +233,9 @@ class RekeyedLane:
                 except Exception as error:  # one event's bug must not stop the rest
                     self._refuse(record, internal_error(error), tally, outputs)
                     continue
-                if isinstance(decision, Decision) and decision.flags:
+                if isinstance(decision, Decision):
                     write_flags(decision, tally, outputs, self._topics.flags)
+                    write_accounts(decision, tally, outputs, self._topics.accounts)
         self.next_offset = records[-1].offset + 1
         self.newest_ms = records[-1].timestamp
         tally.score_s += clock.steady_s() - started_s
@@ -311,10 +315,20 @@ def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: 
     for flag in decision.flags:
         tally.flags[flag.kind, flag.severity] += 1
         tally.cases[flag.kind, flag.step] += 1
+        tally.unpaged += flag.record.get("paged") is False
         outputs.append(
             Output(topic, flag.subject_id.encode("utf-8", "surrogatepass"),
                    orjson.dumps(flag.record), [])
         )  # fmt: skip
+
+
+def write_accounts(decision: Decision, tally: Tally, outputs: list[Output], topic: str) -> None:
+    """Counts the credit records that changed with a decision, and appends them likewise."""
+    for record in decision.accounts:
+        subject = record["subject"]
+        tally.accounts[subject["type"], record["tier"]] += 1
+        key = subject["id"].encode("utf-8", "surrogatepass")
+        outputs.append(Output(topic, key, orjson.dumps(record), []))
 
 
 class Refusal:

@@ -17,7 +17,8 @@ class Tally:
         duplicates, late: events.
         skipped, dead_letters: reason → records.
         flags: (kind, severity) → flags; `cases`: (kind, step) → flags that opened, worsened or
-            updated a case.
+            updated a case; `unpaged`: those that a storm kept from paging.
+        accounts: (subject type, tier) → credit records.
         scores: kind → events by tenth of the score, for scores above 0.
         tips: tips scored: the total behind `scores`.
         replayed: records that only rebuilt state.
@@ -26,8 +27,8 @@ class Tally:
     """
 
     __slots__ = (
-        "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late", "rekeyed",
-        "replayed", "score_s", "score_sums", "scores", "skipped", "tips",
+        "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late",
+        "rekeyed", "replayed", "score_s", "score_sums", "scores", "skipped", "tips", "unpaged",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -43,6 +44,8 @@ class Tally:
         self.dead_letters: Counter[str] = Counter()
         self.flags: Counter[tuple[str, str]] = Counter()
         self.cases: Counter[tuple[str, str]] = Counter()
+        self.unpaged = 0
+        self.accounts: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, list[int]] = {}
         self.score_sums: Counter[str] = Counter()
 

@@ -22,7 +22,7 @@ from detector.core.schema import NAMES, schema
 from tests.core.write_schemas import FOLDER, documents
 from tests.engines import PACKS, RECEIVED_MS, currencies, engine, policy
 
-EVENT, FLAG, VERDICT, DECISION = (Draft202012Validator(schema(name)) for name in NAMES)
+EVENT, FLAG, VERDICT, DECISION, ACCOUNT = (Draft202012Validator(schema(name)) for name in NAMES)
 READER = EventReader(currencies("cn"), EventLimits())
 FORMS = {field.name: field.form for field in FIELDS}
 CHOICES = {field.name: field.choices for field in FIELDS}
@@ -124,7 +124,7 @@ def test_each_property_is_described_in_one_line(name: str) -> None:
 
 def test_a_schema_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(KeyError):
-        schema("account")
+        schema("gossip")
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -292,6 +292,74 @@ def test_a_flag_outside_its_closed_sets_is_refused(path: tuple[Any, ...], wrong:
 def test_a_flag_without_one_of_its_keys_is_refused(key: str) -> None:
     flag = outsized()["flags"][0]
     assert not FLAG.is_valid({name: value for name, value in flag.items() if name != key})
+
+
+def test_a_flag_in_a_storm_holds_what_is_documented_and_no_more() -> None:
+    flag = Draft202012Validator(closed(schema("flag")))
+    scorer, reader = engine("cn", storm_flags=1)
+    found = []
+    for record in children():
+        decision = scorer.process(reader.read(record, RECEIVED_MS))
+        assert not isinstance(decision, Skipped)
+        found += [each.record for each in decision.flags]
+    for each in found:
+        flag.validate(each)
+    assert found[-1]["paged"] is False
+    assert found[-1]["storm"] is True
+
+
+def children() -> Iterator[dict[str, Any]]:
+    """Tips of four tippers who say that they are twelve, one after the other."""
+    for number in range(4):
+        yield {
+            "event_id": f"e{number}", "event_time": 1_772_424_000_000 + number,
+            "tipper_id": f"t{number}", "streamer_id": "s1", "amount": "1", "currency": "CNY",
+            "tipper_age": 12,
+        }  # fmt: skip
+
+
+# --- accounts -------------------------------------------------------------------------------------
+
+
+def test_credit_records_hold_what_is_documented_and_no_more() -> None:
+    account = Draft202012Validator(closed(schema("account")))
+    scorer, reader = engine("cn")
+    found = []
+    for record in children():
+        decision = scorer.process(reader.read(record, RECEIVED_MS))
+        assert not isinstance(decision, Skipped)
+        found += decision.accounts
+    assert len(found) == 4
+    for each in found:
+        account.validate(each)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        (("tier",), "E"),
+        (("score",), 121),
+        (("score",), 97.5),
+        (("attention",), "arrest"),
+        (("reasons", 0, "code"), "felt_wrong"),
+        (("reasons", 0, "points"), 3),
+        (("reasons", 0, "kind"), "theft"),
+        (("subject", "type"), "room"),
+    ],
+)
+def test_a_credit_record_outside_its_closed_sets_is_refused(
+    path: tuple[Any, ...], wrong: Any
+) -> None:
+    scorer, reader = engine("cn")
+    decision = scorer.process(reader.read(next(children()), RECEIVED_MS))
+    assert not isinstance(decision, Skipped)
+    (record,) = decision.accounts
+    ACCOUNT.validate(record)
+    here: Any = record
+    for step in path[:-1]:
+        here = here[step]
+    here[path[-1]] = wrong
+    assert not ACCOUNT.is_valid(record)
 
 
 def test_a_line_of_score_is_a_decision_or_says_why_not() -> None:

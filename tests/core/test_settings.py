@@ -74,6 +74,9 @@ base_currency = "XYZ"
 
 [thresholds]
 binge = { low = 0.9, medium = 0.5, high = 0.6 }
+
+[credit]
+tier_b = 60
 """
 
 CONTRADICTORY_MESSAGE = """\
@@ -82,6 +85,7 @@ CONTRADICTORY_MESSAGE = """\
 expected both or neither to be SASL
 {path}: kafka: session_timeout_ms = 400000: expected at most max_poll_interval_ms = 300000
 {path}: thresholds.binge: low = 0.9, medium = 0.5, high = 0.6: expected low <= medium <= high
+{path}: credit: tier_a = 100, tier_b = 60, tier_c = 60: expected tier_a > tier_b > tier_c
 {path}: topics: "tips" stands for two topics: expected different names"""
 
 

@@ -32,9 +32,9 @@ def widths(kafka: KafkaNode, settings: Settings) -> tuple[int, int]:
 
 
 def ensure(settings: Settings) -> int:
-    from detector.edges.topics import ensure_internal_topics
+    from detector.edges.topics import ensure_own_topics
 
-    return ensure_internal_topics(settings).get(settings.rekeyed_topic, 0)
+    return ensure_own_topics(settings).get(settings.rekeyed_topic, 0)
 
 
 def test_nothing_is_made_while_there_are_no_tips(kafka: KafkaNode, settings: Settings) -> None:
@@ -50,6 +50,19 @@ def test_the_internal_topics_are_as_wide_as_tips(kafka: KafkaNode, settings: Set
     with kafka._admin() as admin:
         assert admin.list_topics().count(settings.checkpoints_topic) == 1
     assert ensure(settings) == 3
+
+
+def test_the_topic_of_accounts_is_made_where_it_is_missing_and_compacted(
+    kafka: KafkaNode, settings: Settings
+) -> None:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    kafka.create_topic(settings.topics.tips, 3)
+    ensure(settings)
+    accounts = settings.topics.accounts
+    with kafka._admin() as admin:
+        found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, accounts)])
+    assert "compact" in str(found)
 
 
 def test_two_that_make_them_at_once_both_succeed(kafka: KafkaNode, settings: Settings) -> None:

@@ -217,8 +217,8 @@ class FakeClock:
 def make_broker(assembly: Assembly, tips: int = 1) -> Broker:
     """A broker with the topics of a configuration, all of which have as many partitions."""
     topics, settings = assembly.settings.topics, assembly.settings
-    names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, settings.rekeyed_topic,
-             settings.checkpoints_topic]  # fmt: skip
+    names = [topics.tips, topics.flags, topics.accounts, topics.scores, topics.dead_letters,
+             settings.rekeyed_topic, settings.checkpoints_topic]  # fmt: skip
     return Broker(dict.fromkeys(names, tips))
 
 

@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
     """All that counts in the end.
 
     Attributes:
-        flags: subject → its flags, in order.
+        flags: subject → its flags, in order; `accounts`: subject → its credit records, in order.
         scores: of every event.
         dead_letters: partition → its letters with their headers, in order.
         rekeyed: (source, target, view) → time, offset and id of each event, in order.
@@ -76,6 +76,7 @@ class Outcome(NamedTuple):
     """
 
     flags: dict[tuple[str, str], list[bytes]]
+    accounts: dict[tuple[str, str], list[bytes]]
     scores: list[bytes]
     dead_letters: dict[bytes, list[Any]]
     rekeyed: dict[tuple[int, int, bytes], list[tuple[int, int, str]]]
@@ -109,6 +110,7 @@ def test_what_is_committed_is_what_an_undisturbed_run_commits(
     assert found.rekeyed == expected.rekeyed
     assert found.scores == expected.scores
     assert found.flags == expected.flags
+    assert found.accounts == expected.accounts
 
 
 def test_an_undisturbed_run_commits_what_one_engine_says_on_its_own() -> None:
@@ -120,6 +122,8 @@ def test_an_undisturbed_run_commits_what_one_engine_says_on_its_own() -> None:
     found = undisturbed(site)
     flags = [orjson.dumps(flag.record) for decision in scored for flag in decision.flags]
     assert sorted(chain.from_iterable(found.flags.values())) == sorted(flags)
+    accounts = [orjson.dumps(record) for decision in scored for record in decision.accounts]
+    assert sorted(chain.from_iterable(found.accounts.values())) == sorted(accounts)
     assert len(found.scores) == len(scored)
 
 
@@ -128,6 +132,7 @@ def test_the_stream_has_enough_in_it_to_tell_runs_apart(tips_key: Key) -> None:
     site = Site(tips_key, 3)
     outcome = undisturbed(site)
     assert sum(map(len, outcome.flags.values())) > 50
+    assert sum(map(len, outcome.accounts.values())) > 15
     assert len(outcome.dead_letters) == 3
     assert min(outcome.offsets.values()) > 50
     broker = make_broker(assembly(tips_key), 3)
@@ -136,8 +141,8 @@ def test_the_stream_has_enough_in_it_to_tell_runs_apart(tips_key: Key) -> None:
     broker.assign([*broker.logs], "one")
     one.turn(60)
     engines_of = [engine for lane in one.lanes.values() for engine in lane.engines]
-    for store in ("tippers", "event_ids"):
-        assert sum(engine.evictions()[store] for engine in engines_of) > 5
+    for store, least in (("tippers", 5), ("event_ids", 5), ("accounts", 0)):
+        assert sum(engine.evictions()[store] for engine in engines_of) > least
     assert one.sample("duplicates_total") > 10
 
 
@@ -226,10 +231,8 @@ class Fleet:
 def outcome(broker: Broker, site: Site) -> Outcome:
     topics = assembly(site.tips_key).settings.topics
     rekeyed_topic = assembly(site.tips_key).settings.rekeyed_topic
-    flags: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
-    for record in broker.all(topics.flags):
-        subject = orjson.loads(record.value or b"")["subject"]
-        flags[subject["type"], subject["id"]].append(record.value or b"")
+    flags = by_subject(broker, topics.flags)
+    accounts = by_subject(broker, topics.accounts)
     letters: defaultdict[bytes, list[Any]] = defaultdict(list)
     for record in broker.all(topics.dead_letters):
         letters[dict(record.headers)["partition"]].append(
@@ -248,8 +251,18 @@ def outcome(broker: Broker, site: Site) -> Outcome:
         assert not unread
     scores = sorted(record.value or b"" for record in broker.all(topics.scores))
     offsets = {at: offset for at, offset in broker.offsets.items() if at.topic == topics.tips}
-    return Outcome(dict(flags), scores, dict(letters), {k: r for k, r in rekeyed.items() if r},
-                   offsets)  # fmt: skip
+    return Outcome(flags, accounts, scores, dict(letters),
+                   {k: r for k, r in rekeyed.items() if r}, offsets)  # fmt: skip
+
+
+def by_subject(broker: Broker, topic: str) -> dict[tuple[str, str], list[bytes]]:
+    """The records about each subject, in order."""
+    found: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
+    for record in broker.all(topic):
+        subject = orjson.loads(record.value or b"")["subject"]
+        assert record.key == subject["id"].encode()
+        found[subject["type"], subject["id"]].append(record.value or b"")
+    return dict(found)
 
 
 # -- what it runs on -----------------------------------------------------------------------------
@@ -273,6 +286,9 @@ def assembly(tips_key: Key) -> Assembly:
                 update={"tips_key": tips_key, "write_scores": True}
             ),
             "engine": shipped.engine.model_copy(update=small),
+            "credit": shipped.credit.model_copy(
+                update={"recovery_per_week": 20.0, "max_entries": 4}
+            ),
             "thresholds": low,
         }
     )

@@ -29,10 +29,10 @@ def assembly() -> Assembly:
     return Assembly(engines.settings())
 
 
-def minor_tip(number: int) -> bytes:
+def minor_tip(number: int, tipper_id: str = "t") -> bytes:
     """A tip of somebody who says he is twelve: each is worth a flag."""
     record = {
-        "event_id": f"e{number}", "event_time": 1_772_380_802_272 + number, "tipper_id": "t",
+        "event_id": f"e{number}", "event_time": 1_772_380_802_272 + number, "tipper_id": tipper_id,
         "streamer_id": "s", "amount": "1", "currency": "CNY", "tipper_age": 12,
     }  # fmt: skip
     return orjson.dumps(record)
@@ -112,6 +112,54 @@ def test_flags_re_keyed_events_state_and_offsets_come_about_in_one_commit() -> N
     assert flagged(broker) == ["e1", "e2"]
     assert [event.event_id for _, _, event in batch.rows] == ["e1", "e2"]
     assert saved(broker).next_offset == 2
+
+
+def test_a_credit_record_comes_about_with_the_flag_that_changed_it_and_counts_once() -> None:
+    broker, one = running()
+    produce(broker, 1, 2)
+    one.sink.fates = ["aborted"]
+    one.turn()
+    assert broker.all("tip-accounts") == []
+    one.turn(3)
+    assert flagged(broker) == ["e1", "e2"]
+    (record,) = broker.all("tip-accounts")
+    assert record.key == b"t"
+    assert orjson.loads(record.value or b"")["tier"] == "B"
+    one.clock.s += 100  # until it looks around
+    one.turn()
+    assert one.sample("account_changes_total", subject="tipper", tier="B") == 1
+    assert one.sample("accounts", subject="tipper", tier="B") == 1
+    assert one.sample("accounts", subject="streamer", tier="B") == 0
+
+
+def test_a_storm_of_high_flags_is_written_and_told_by_the_metrics() -> None:
+    broker, one = running()
+    most = assembly().settings.cases.storm_flags
+    for number in range(most + 4):
+        broker.produce(ZERO, minor_tip(number, f"t{number}"))
+    one.turn()
+    one.clock.s += 100
+    one.turn()
+    flags = [orjson.loads(each.value or b"") for each in broker.all("tip-flags")]
+    assert [each.get("paged", True) for each in flags] == [True] * (most + 1) + [False] * 3
+    assert one.sample("unpaged_flags_total") == 3
+    assert one.sample("flag_storm") == 1
+
+
+def test_findings_on_a_snoozed_subject_are_counted() -> None:
+    broker, one = running()
+    produce(broker, 1)
+    one.turn()
+    (engine,) = one.lanes[ZERO].engines
+    engine.snooze("minor", "tipper", "t", 1_772_380_802_272 + 3_600_000)
+    one.clock.s += 100
+    one.turn()
+    produce(broker, 2, 3)
+    one.turn()
+    one.clock.s += 100
+    one.turn()
+    assert flagged(broker) == ["e1"]
+    assert one.sample("snoozed_total") == 2
 
 
 def test_nothing_is_committed_while_nothing_comes() -> None:
