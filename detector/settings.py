@@ -19,9 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from detector.core.engine import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
+from detector.core.learning import LearningConfig
 from detector.core.lexicon import Lexicon
 from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
+from detector.core.weights import Budget
 
 ENVIRONMENT_PREFIX = "TIP_DETECTOR__"
 DAY_MS = 86_400_000
@@ -136,6 +138,19 @@ class ThresholdSettings(_Section):
 ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
 
 
+class LearningSettings(_Section):
+    event_max_entries: Entries
+    event_idle_days: Days
+    verdict_max_entries: Entries
+    verdict_idle_days: Days
+    background_max_entries: Annotated[int, Field(ge=2, le=100_000)]
+    report_horizon_days: Days
+    risk_half_life_days: Days
+    reviewer_weight_change: Annotated[float, Field(ge=0, le=100)]
+    day_weight_change: Annotated[float, Field(ge=0, le=100)]
+    reviewer_verdicts_a_day: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
 class WordSettings(_Section):
     child: list[Word]
     adult: list[Word]
@@ -190,6 +205,7 @@ class Settings(_Section):
     engine: EngineSettings
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
+    learning: LearningSettings
     words: WordSettings
     commit: CommitSettings
     checkpoint: CheckpointSettings
@@ -245,6 +261,24 @@ class Settings(_Section):
                 kind: Thresholds(each.low, each.medium, each.high)
                 for kind, each in self.thresholds.items()
             },
+            learning=self._make_learning_config(),
+        )
+
+    def _make_learning_config(self) -> LearningConfig:
+        learning = self.learning
+        return LearningConfig(
+            event_max_entries=learning.event_max_entries,
+            event_idle_ms=learning.event_idle_days * DAY_MS,
+            verdict_max_entries=learning.verdict_max_entries,
+            verdict_idle_ms=learning.verdict_idle_days * DAY_MS,
+            background_max_entries=learning.background_max_entries,
+            report_horizon_ms=learning.report_horizon_days * DAY_MS,
+            risk_half_life_ms=learning.risk_half_life_days * DAY_MS,
+            budget=Budget(
+                of_reviewer=learning.reviewer_weight_change,
+                of_day=learning.day_weight_change,
+                lessons=learning.reviewer_verdicts_a_day,
+            ),
         )
 
 
@@ -349,6 +383,13 @@ def _check_relations(settings: Settings, problems: Problems) -> None:
             "kafka",
             f"session_timeout_ms = {kafka.session_timeout_ms}: expected at most "
             f"max_poll_interval_ms = {kafka.max_poll_interval_ms}",
+        )
+    learning = settings.learning
+    if learning.reviewer_weight_change > learning.day_weight_change:
+        problems.add_line(
+            "learning",
+            f"reviewer_weight_change = {learning.reviewer_weight_change}: expected at most "
+            f"day_weight_change = {learning.day_weight_change}",
         )
     for kind, each in settings.thresholds.items():
         if not each.low <= each.medium <= each.high:

@@ -19,6 +19,8 @@ from detector.core.event import Event
 from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion, Thresholds
 from detector.core.generations import Cut, Generations
+from detector.core.learning import Flagged, Learning, LearningConfig, Outcome
+from detector.core.lesson import Lesson
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
@@ -36,12 +38,10 @@ from detector.core.state import (
 from detector.core.streamer import StreamerStats, StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
+from detector.core.verdict import Verdict
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
-
-_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
-"""Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 DUPLICATE = Skipped("duplicate")
 
@@ -61,6 +61,7 @@ class EngineConfig:
         streamer_idle_ms, streamer_max_entries: the same for streamers.
         case_cool_down_ms: event time without a finding that closes a case.
         thresholds: kind → scores from which a finding is low, medium, high.
+        learning: how it learns from verdicts.
     """
 
     zone: str
@@ -73,6 +74,7 @@ class EngineConfig:
     streamer_max_entries: int
     case_cool_down_ms: int
     thresholds: dict[str, Thresholds]
+    learning: LearningConfig
 
 
 class Decision:
@@ -81,39 +83,29 @@ class Decision:
     Attributes:
         event: the event.
         scores: kind → score, 0..1; kinds that are 0 may be absent.
+        any_kind: the chance, 0..1, that a reviewer would confirm some kind.
         flags: flags it led to, mostly none.
         is_late: it came behind the watermark by more than the allowed lateness.
     """
 
-    __slots__ = ("event", "flags", "is_late", "scores")
+    __slots__ = ("any_kind", "event", "flags", "is_late", "scores")
 
     def __init__(self, event: Event, scores: dict[str, float], is_late: bool) -> None:
         self.event = event
         self.scores = scores
         self.is_late = is_late
+        self.any_kind = 0.0
         self.flags: list[Flag] = []
 
     def to_record(self) -> dict[str, Any]:
         """The decision as the contract has it."""
         scores = {kind: round(self.scores.get(kind, 0.0), 6) for kind in SCORED_KINDS}
-        scores["any"] = round(overall(self.scores), 6)
+        scores["any"] = round(self.any_kind, 6)
         return {
             "event_id": self.event.event_id,
             "scores": scores,
             "flags": [flag.record for flag in self.flags],
         }
-
-
-def overall(scores: dict[str, float]) -> float:
-    """The chance, 0..1, that a reviewer would confirm some kind.
-
-    >>> round(overall({"outsized": 1.0, "binge": 0.5}), 3)
-    0.72
-    """
-    none = 1.0
-    for kind, score in scores.items():
-        none *= 1.0 - _CONFIRMED.get(kind, 0.0) * score
-    return 1.0 - none
 
 
 class Engine:
@@ -153,9 +145,11 @@ class Engine:
         )
         self._cases = Cases(config.case_cool_down_ms)
         self._fusion = Fusion(policy, config.thresholds, self._cases)
+        self._learning = Learning(config.learning)
         self._tipper_view = TipperView(
-            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms
-        )
+            policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
+            self._learning.corrected,
+        )  # fmt: skip
         self._streamer_view = StreamerView(
             policy, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
         )
@@ -173,6 +167,9 @@ class Engine:
             ),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
+            Store("lessons", self._learning.events, bytes, Lesson.checked),
+            Store("flags", self._learning.flags, Flagged.save, Flagged.load),
+            Store("verdicts", self._learning.verdicts, _save_nothing, _load_nothing),
         )
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 
@@ -195,16 +192,29 @@ class Engine:
         return decision
 
     def _look(self, decision: Decision, moment: Moment) -> None:
-        """Shows the event to the views that it is for."""
-        event = decision.event
+        """Shows the event to the views that it is for, and what they found to the models."""
+        event, features = decision.event, None
+        self._learning.look_at(event)
         if "tipper" in self._views and event.type in TipperView.types:
             scores, flags = self._tipper_view.observe(event, moment, self.watermark_ms)
             decision.scores |= scores
             decision.flags += flags
+            features = self._tipper_view.features
         if "streamer" in self._views and event.type in StreamerView.types:
             scores, flags = self._streamer_view.observe(event, moment, self.watermark_ms)
             decision.scores |= scores
             decision.flags += flags
+        decision.any_kind = self._learning.judge(
+            event, moment, features, decision.scores, decision.flags, self.watermark_ms
+        )
+
+    def learn(self, verdict: Verdict) -> Outcome:
+        """Applies a reviewer's verdict to what is scored from now on; a repeated one is harmless."""
+        return self._learning.learn(verdict, self.watermark_ms)
+
+    def learning_figures(self) -> dict[str, Any]:
+        """What was learned, for metrics; see `Learning.figures`."""
+        return self._learning.figures()
 
     def save_all(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The whole state, as it is at this call, in chunks.
@@ -243,6 +253,8 @@ class Engine:
             raise StateError(f"{part.section}: found no head before it, expected one")
         elif part.section == "populations":
             self._tipper_view.populations.update(loaded(part, _load_population))
+        elif part.section == "learning":
+            self._load_learning(part)
         else:
             store = next(each for each in self._stores if each.section == part.section)
             store.entries.load(part.turns_first, loaded(part, store.load))
@@ -260,9 +272,13 @@ class Engine:
             (currency, orjson.dumps(population.save()))
             for currency, population in self._tipper_view.populations.items()
         ]
-        steps = [Step("head", False, [("", head.save())]), Step("populations", False, populations)]
+        steps = [
+            Step("head", False, [("", head.save())]),
+            Step("populations", False, populations),
+        ]
         for store, cut in stores:
             steps.extend(store.steps(cut))
+        steps.append(Step("learning", False, self._learning.save()))
         return write(steps, chunk_bytes)
 
     def _load_head(self, part: Part) -> None:
@@ -277,6 +293,15 @@ class Engine:
         self.watermark_ms = head.watermark_ms
         for store in self._stores:
             store.entries.counters = head.counters[store.section]
+
+    def _load_learning(self, part: Part) -> None:
+        for name, saved in part.entries.items():
+            try:
+                self._learning.load(name, saved)
+            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+                raise StateError(
+                    f"learning: found a part that cannot be read: {type(error).__name__}"
+                ) from error
 
     def sizes(self) -> dict[str, int]:
         """Entries held, by store."""

@@ -22,6 +22,10 @@ The sections, in the order in which a save has them:
     streamers    rule and streamer → JSON as `StreamerStats.save` has it
     event_ids    event id → nothing
     cases        kind and subject → JSON as `Case.save` has it
+    lessons      event id → as `Lesson.pack` has it
+    flags        flag id → JSON as `Flagged.save` has it
+    verdicts     digest → nothing
+    learning     part → as `Learning.save` has it; always all of them
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
@@ -41,7 +45,10 @@ import orjson
 from detector.core.generations import Counters, Cut, Generations
 
 VERSION = 1
-SECTIONS = ("head", "populations", "tippers", "streamers", "event_ids", "cases")
+SECTIONS = (
+    "head", "populations", "tippers", "streamers", "event_ids", "cases", "lessons", "flags",
+    "verdicts", "learning",
+)  # fmt: skip
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""
 

@@ -7,13 +7,15 @@ zones, repeated events or what a decision is written as.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from detector.core.detectors import Detector
 from detector.core.detectors.binge import Binge
 from detector.core.detectors.cap import Cap
 from detector.core.detectors.minor import Minor
 from detector.core.detectors.outsized import Outsized
 from detector.core.event import Event
-from detector.core.features import Moment, compute
+from detector.core.features import Features, Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
 from detector.core.memory import advance, learn
@@ -31,8 +33,10 @@ class TipperView:
         currencies: amounts are compared in minor units of the base currency.
         fusion: makes flags of findings.
         max_entries, idle_ms: how many tippers are remembered, and how long without an event.
+        corrected: (kind, a detector's score) → the score, as verdicts have moved it.
 
     Attributes:
+        features: of the tip observed last; None if the event observed last was none.
         tippers: tipper id → packed `TipperStats`.
         populations: currency → what is typical over its tips.
     """
@@ -44,9 +48,12 @@ class TipperView:
         fusion: Fusion,
         max_entries: int,
         idle_ms: int,
+        corrected: Callable[[str, float], float],
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
+        self._corrected = corrected
+        self.features: Features | None = None
         self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
             (detector.kind, fusion.floor.get(detector.kind, 0.5), detector)
             for detector in (
@@ -75,6 +82,7 @@ class TipperView:
         Returns:
             Scores above 0 by kind, and the flags it led to.
         """
+        self.features = None
         if event.type == "tip":
             return self._score_tip(event, moment, now_ms)
         if event.type == "recharge":
@@ -87,12 +95,13 @@ class TipperView:
         tipper_id, population = event.tipper_id or "", self._population_of(event)
         before = self._tipper(tipper_id)
         features = compute(event, moment, before, population)  # this tip is not in its own baseline
+        self.features = features
         scores: dict[str, float] = {}
         flags: list[Flag] = []
         for kind, floor, detector in self._detectors:
             score = detector.score(features)
             if score > 0.0:
-                scores[kind] = score
+                scores[kind] = score = self._corrected(kind, score)
                 if score >= floor:
                     flag = self._fusion.flag(
                         kind, score, detector.explain(features), event, ("tipper", tipper_id),
