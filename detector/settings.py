@@ -145,7 +145,8 @@ class LearningSettings(_Section):
     verdict_idle_days: Days
     background_max_entries: Annotated[int, Field(ge=2, le=100_000)]
     report_horizon_days: Days
-    risk_half_life_days: Days
+    id_half_life_days: Days
+    shape_half_life_days: Days
     reviewer_weight_change: Annotated[float, Field(ge=0, le=100)]
     day_weight_change: Annotated[float, Field(ge=0, le=100)]
     reviewer_verdicts_a_day: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -273,7 +274,8 @@ class Settings(_Section):
             verdict_idle_ms=learning.verdict_idle_days * DAY_MS,
             background_max_entries=learning.background_max_entries,
             report_horizon_ms=learning.report_horizon_days * DAY_MS,
-            risk_half_life_ms=learning.risk_half_life_days * DAY_MS,
+            id_half_life_ms=learning.id_half_life_days * DAY_MS,
+            shape_half_life_ms=learning.shape_half_life_days * DAY_MS,
             budget=Budget(
                 of_reviewer=learning.reviewer_weight_change,
                 of_day=learning.day_weight_change,

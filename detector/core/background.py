@@ -77,7 +77,7 @@ class Background:
 
     def add(self, event_id: str, now_ms: int, lesson: bytes) -> None:
         """Takes an event into the sample, or not."""
-        if _hash(event_id) >= self._threshold:
+        if hash_of(event_id) >= self._threshold:
             return
         waiting, passed_ms = self._waiting, now_ms - self._horizon_ms
         waiting.append(Sampled(event_id, now_ms, lesson))
@@ -86,7 +86,7 @@ class Background:
         if len(waiting) > self._half:
             self._threshold //= 2
             self._waiting = deque(
-                each for each in waiting if _hash(each.event_id) < self._threshold
+                each for each in waiting if hash_of(each.event_id) < self._threshold
             )
         elif len(waiting) < self._half // 4 and len(self._genuine) == self._half:
             self._threshold = min(_WHOLE, self._threshold * 2)
@@ -129,5 +129,6 @@ class Background:
             self._waiting.append(Sampled.load(saved))
 
 
-def _hash(event_id: str) -> int:
+def hash_of(event_id: str) -> int:
+    """What decides whether an event is sampled: 32 bits, the same everywhere."""
     return crc32(event_id.encode("utf-8", "surrogatepass"))

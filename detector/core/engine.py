@@ -209,7 +209,7 @@ class Engine:
         )
 
     def learn(self, verdict: Verdict) -> Outcome:
-        """Applies a reviewer's verdict to what is scored from now on; a repeated one is harmless."""
+        """Applies a reviewer's verdict to what is scored from now on; a repeat is harmless."""
         return self._learning.learn(verdict, self.watermark_ms)
 
     def learning_figures(self) -> dict[str, Any]:

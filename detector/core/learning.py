@@ -29,17 +29,17 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from detector.core.background import Background
+from detector.core.background import Background, hash_of
 from detector.core.cases import identity
 from detector.core.event import Event
 from detector.core.features import Features, Moment
 from detector.core.fusion import Flag
 from detector.core.generations import Generations
-from detector.core.lesson import INPUTS, Lesson
+from detector.core.lesson import ID_RISKS, INPUTS, SCORES, Lesson
 from detector.core.reasons import KINDS
 from detector.core.reviews import Reviews
 from detector.core.risk import RiskTable
-from detector.core.traits import CELLS, ID_CELLS, MEASURES, TABLE, Codes, id_cells, traits_of
+from detector.core.traits import ID_CELLS, MEASURES, SHAPE_CELLS, TABLE, Codes, id_cells, traits_of
 from detector.core.verdict import Verdict
 from detector.core.weights import Budget, Teacher, Weights
 
@@ -56,9 +56,11 @@ _CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
 _BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
 _ASKED_FROM = 0.05
 _BACKGROUND_A_LESSON = 8
+_COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
 _DAY_MS = 86_400_000
 _RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
 _KIND_WEIGHTS = 3
+_KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class LearningConfig:
         verdict_max_entries, verdict_idle_ms: verdicts remembered, to recognise them.
         background_max_entries: events sampled to compare with.
         report_horizon_ms: event time after which an event without a report is genuine.
-        risk_half_life_ms: event time in which what was confirmed counts half.
+        id_half_life_ms, shape_half_life_ms: event time in which a confirmed case counts half for
+            the streamer, device and so on that it names, and for events of its shape.
         budget: what a day of verdicts may change.
     """
 
@@ -80,7 +83,8 @@ class LearningConfig:
     verdict_idle_ms: int
     background_max_entries: int
     report_horizon_ms: int
-    risk_half_life_ms: int
+    id_half_life_ms: int
+    shape_half_life_ms: int
     budget: Budget
 
 
@@ -139,23 +143,24 @@ class Learning:
         )
         self.reviews = Reviews()
         self._weights = Weights(_expert_weights(), config.budget)
-        self._risk = RiskTable(TABLE, config.risk_half_life_ms)
+        self._risk_of_ids = RiskTable(TABLE, config.id_half_life_ms)
+        self._risk_of_shapes = RiskTable(TABLE, config.shape_half_life_ms)
         self._background = Background(config.background_max_entries, config.report_horizon_ms)
         self._codes = Codes()
         self._seen = self._confirmed = self._lessons = 0
+        self._ids: list[int] = []
         self._id_risk = 0.0
-        self._raw: dict[str, float] = {}
+        self._raw = [0.0] * len(KINDS)
 
     def look_at(self, event: Event) -> None:
         """Takes up the event that is to be scored next."""
-        self._raw = {}
-        self._id_risk = 0.0
-        if self._lessons:
-            self._id_risk = self._risk_of_ids(event)
+        self._ids = id_cells(event, self._codes)
+        self._raw = [0.0] * len(KINDS)
+        self._id_risk = self._highest_id_risk() if self._lessons else 0.0
 
     def corrected(self, kind: str, score: float) -> float:
         """A detector's score of the event at hand, 0..1, as verdicts have moved it."""
-        self._raw[kind] = score
+        self._raw[_KIND_NUMBER[kind]] = score
         if not self._lessons or not _ASKED_FROM < score < 1.0:
             return score
         place, weights = _kind_place(kind), self._weights.values
@@ -182,19 +187,22 @@ class Learning:
         prior = overall(scores)
         if event.type != "tip" and not scores and not flags:
             return prior
-        measures, cells = traits_of(event, moment, f, self._codes)
-        risks = self._risk.risks
+        measures, ids, shapes = traits_of(event, moment, f, self._ids, self._codes)
         inputs = [
-            log((_BASE + (1.0 - _BASE) * prior) / ((1.0 - _BASE) * (1.0 - prior) + 1e-4)),
-            *map(self._raw.get, KINDS, _ZEROS),
-            *measures,
-            *[risks[cell] for cell in cells],
             1.0,
+            log((prior + _BASE) / (1.0 - prior + _BASE)),
+            *self._raw,
+            *measures,
+            *map(self._risk_of_ids.risks.__getitem__, ids),
+            *map(self._risk_of_shapes.risks.__getitem__, shapes),
         ]
         any_kind = prior
         if self._lessons:
             any_kind = _probability(sum(map(mul, self._weights.values, inputs)))
-        self._remember(event.event_id, Lesson(_protected(flags), inputs, cells), flags, now_ms)
+        lesson = Lesson(_protected(flags) if flags else 0, inputs, ids, shapes)
+        self._remember(event.event_id, lesson, now_ms)
+        for flag in flags:
+            self._remember_flag(event.event_id, flag, lesson, now_ms)
         return any_kind
 
     def learn(self, verdict: Verdict, now_ms: int) -> Outcome:
@@ -240,7 +248,8 @@ class Learning:
             self._step(lesson, 0.0, False, teacher)
             return
         self._confirmed += 1
-        self._risk.confirm(lesson.cells, now_ms)
+        self._risk_of_ids.confirm(lesson.ids, now_ms)
+        self._risk_of_shapes.confirm(lesson.shapes, now_ms)
         rarity = self._seen / (self._confirmed * _BACKGROUND_A_LESSON)
         shift = log(rarity) if rarity > 1.0 else 0.0
         self._step(lesson, shift, True, teacher)
@@ -253,43 +262,45 @@ class Learning:
 
     def _correct(self, lesson: Lesson, kind: str, is_true: bool, teacher: Teacher) -> None:
         """Moves the correction of a kind, if its detector had something to say."""
-        score = lesson.inputs[1 + KINDS.index(kind)]
+        score = lesson.inputs[SCORES][_KIND_NUMBER[kind]]
         if not _ASKED_FROM < score < 1.0:
             return
         place, weights = _kind_place(kind), self._weights.values
-        id_risk = _highest(lesson.inputs[_RISKS_AT : _RISKS_AT + len(ID_CELLS)])
+        id_risk = _highest(lesson.inputs[ID_RISKS])
         inputs = (log(score / (1.0 - score)), id_risk, 1.0)
         margin = sum(map(mul, weights[place : place + _KIND_WEIGHTS], inputs))
         self._weights.step(enumerate(inputs, place), margin, is_true, teacher)
 
-    def _remember(self, event_id: str, lesson: Lesson, flags: list[Flag], now_ms: int) -> None:
+    def _remember(self, event_id: str, lesson: Lesson, now_ms: int) -> None:
         self._seen += 1
         packed = lesson.pack()
         self.events.put(event_id, packed, now_ms)
         self._background.add(event_id, now_ms, packed)
-        self._risk.see(lesson.cells, now_ms)
-        if not self._seen & 7:
-            self._risk.refresh(lesson.cells)
+        self._risk_of_ids.see(lesson.ids, now_ms)
+        stands_for = 1 if self._seen < _COUNT_ALL_UNTIL else _SAMPLED_OF
+        if hash_of(event_id) % stands_for == 0:
+            self._risk_of_shapes.see(lesson.shapes, now_ms, stands_for)
+            self._risk_of_shapes.refresh(lesson.shapes)
+            self._risk_of_ids.refresh(lesson.ids)
             self.reviews.watch(self._raw)
-        for flag in flags:
-            record = flag.record
-            record["features"] = {**record["features"], **lesson.to_features()}
-            self.flags.put(
-                record["flag_id"],
-                Flagged(
-                    event_id, flag.kind, record["subject"]["type"], flag.subject_id,
-                    _is_fact(flag), [reason["code"] for reason in record["reasons"]],
-                ),
-                now_ms,
-            )  # fmt: skip
 
-    def _risk_of_ids(self, event: Event) -> float:
+    def _remember_flag(self, event_id: str, flag: Flag, lesson: Lesson, now_ms: int) -> None:
+        record = flag.record
+        record["features"] = {**record["features"], **lesson.to_features()}
+        known = Flagged(
+            event_id, flag.kind, record["subject"]["type"], flag.subject_id, _is_fact(flag),
+            [reason["code"] for reason in record["reasons"]],
+        )  # fmt: skip
+        self.flags.put(record["flag_id"], known, now_ms)
+
+    def _highest_id_risk(self) -> float:
         """The highest risk of what the event names; 0.0 where nothing speaks against any."""
-        cells = [cell for cell in id_cells(event, self._codes) if self._risk.risks[cell] > 0.0]
-        if not cells:
+        table = self._risk_of_ids
+        risky = [cell for cell in self._ids if table.risks[cell] > 0.0]
+        if not risky:
             return 0.0
-        self._risk.refresh(cells)  # it has faded since
-        return _highest([self._risk.risks[cell] for cell in cells])
+        table.refresh(risky)  # it has faded since
+        return _highest([table.risks[cell] for cell in risky])
 
     def _is_first(self, digest: str, now_ms: int) -> bool:
         if digest in self.verdicts:
@@ -322,7 +333,8 @@ class Learning:
         return [
             ("counts", orjson.dumps(counts)),
             ("weights", self._weights.save()),
-            *((f"risk {part}", each) for part, each in self._risk.save().items()),
+            *((f"ids {part}", each) for part, each in self._risk_of_ids.save().items()),
+            *((f"shapes {part}", each) for part, each in self._risk_of_shapes.save().items()),
             *((f"background {part}", each) for part, each in self._background.save().items()),
         ]
 
@@ -340,12 +352,14 @@ class Learning:
             self._lessons = int(counts["lessons"])
         elif whose == "weights":
             self._weights.load(saved)
-        elif whose == "risk":
-            self._risk.load(rest, saved)
+        elif whose == "ids":
+            self._risk_of_ids.load(rest, saved)
+        elif whose == "shapes":
+            self._risk_of_shapes.load(rest, saved)
         elif whose == "background":
             self._background.load(rest, saved)
         else:
-            raise ValueError(f"found part {whose!r}, expected counts, weights, risk or background")
+            raise ValueError(f"found part {whose!r}, which `save` does not give")
 
 
 def overall(scores: Mapping[str, float]) -> float:
@@ -360,20 +374,16 @@ def overall(scores: Mapping[str, float]) -> float:
     return 1.0 - none
 
 
-_ZEROS = (0.0,) * len(KINDS)
-_RISKS_AT = INPUTS.index(f"risk_{CELLS[0]}")
-
-
 def _expert_weights() -> list[float]:
     risks = [_ID_RISK_AT_FIRST] * len(ID_CELLS)
-    risks += [_RISK_AT_FIRST] * (len(CELLS) - len(ID_CELLS))
-    of_any = [1.0, *_ZEROS, *([0.0] * len(MEASURES)), *risks, 0.0]
+    risks += [_RISK_AT_FIRST] * len(SHAPE_CELLS)
+    of_any = [0.0, 1.0, *[0.0] * (len(KINDS) + len(MEASURES)), *risks]
     return of_any + [1.0, _KIND_RISK_AT_FIRST, 0.0] * len(KINDS)
 
 
 def _kind_place(kind: str) -> int:
     """Where the weights of a kind's correction begin."""
-    return len(INPUTS) + _KIND_WEIGHTS * KINDS.index(kind)
+    return len(INPUTS) + _KIND_WEIGHTS * _KIND_NUMBER[kind]
 
 
 def _probability(odds: float) -> float:
@@ -381,7 +391,7 @@ def _probability(odds: float) -> float:
 
 
 def _highest(risks: list[float]) -> float:
-    return max(0.0, *risks)
+    return max(0.0, 0.0, *risks)
 
 
 def _taught(event_id: str, judgement: str) -> str:
@@ -397,11 +407,11 @@ def _protected(flags: list[Flag]) -> int:
     bits = 0
     for flag in flags:
         if _is_fact(flag):
-            bits |= 1 << KINDS.index(flag.kind)
+            bits |= 1 << _KIND_NUMBER[flag.kind]
     return bits
 
 
 def _is_protected(kind: str, lesson: Lesson, flagged: Flagged | None) -> bool:
     if kind == "cap" or (flagged is not None and flagged.is_fact):
         return True
-    return bool(lesson.protected & 1 << KINDS.index(kind))
+    return bool(lesson.protected & 1 << _KIND_NUMBER[kind])

@@ -12,21 +12,22 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from detector.core.reasons import KINDS
-from detector.core.traits import CELLS, MEASURES, TABLE
-
-PRIOR, SCORES = 0, 1
-"""Places of the inputs: the log odds of the detectors together, then each kind's own score."""
+from detector.core.traits import CELLS, ID_CELLS, MEASURES, SHAPE_CELLS, TABLE
 
 INPUTS = (
+    "always",
     "prior",
     *(f"score_{kind}" for kind in KINDS),
     *MEASURES,
     *(f"risk_{cell}" for cell in CELLS),
-    "always",
 )
-"""Names of the inputs; that of each cell is its risk, the last one is always 1."""
+"""Names of the inputs: 1, the log odds of the detectors together, each kind's own score, the
+measures of the event, the risks of its cells."""
 
-_PACKED = struct.Struct(f"<B{len(INPUTS) - 1}f{len(CELLS)}H")
+SCORES = slice(2, 2 + len(KINDS))
+ID_RISKS = slice(-len(CELLS), -len(SHAPE_CELLS))
+
+_PACKED = struct.Struct(f"<B{len(INPUTS)}f{len(CELLS)}H")
 _LEARNED, _CELL = "learn_", "cell_"
 
 
@@ -36,16 +37,18 @@ class Lesson(NamedTuple):
     Attributes:
         protected: kinds, as bits in the order of `KINDS`, that a rule decided: not to be learned.
         inputs: numbers of `INPUTS`.
-        cells: places of `traits.CELLS`.
+        ids, shapes: places of `traits.ID_CELLS` and `traits.SHAPE_CELLS`.
     """
 
     protected: int
     inputs: list[float]
-    cells: list[int]
+    ids: list[int]
+    shapes: list[int]
 
     def pack(self) -> bytes:
         """As bytes; inputs as 32 bit floats."""
-        return _PACKED.pack(self.protected, *self.inputs[:-1], *self.cells)
+        protected, inputs, ids, shapes = self
+        return _PACKED.pack(protected, *inputs, *ids, *shapes)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Lesson:
@@ -54,13 +57,13 @@ class Lesson(NamedTuple):
         Raises:
             ValueError: it is something else.
 
-        >>> lesson = Lesson(1, [0.5] * (len(INPUTS) - 1) + [1.0], [3] * len(CELLS))
+        >>> lesson = Lesson(1, [0.5] * len(INPUTS), [3] * len(ID_CELLS), [4] * len(SHAPE_CELLS))
         >>> Lesson.unpack(lesson.pack()) == lesson
         True
         """
         protected, *figures = _PACKED.unpack(cls.checked(packed))
-        inputs = len(INPUTS) - 1
-        return cls(protected, [*figures[:inputs], 1.0], figures[inputs:])
+        ids_at, shapes_at = len(INPUTS), len(INPUTS) + len(ID_CELLS)
+        return cls(protected, figures[:ids_at], figures[ids_at:shapes_at], figures[shapes_at:])
 
     @staticmethod
     def checked(packed: bytes) -> bytes:
@@ -75,25 +78,27 @@ class Lesson(NamedTuple):
 
     def to_features(self) -> dict[str, float]:
         """Its figures by name; those that are 0 are left out."""
-        named = {
-            _LEARNED + name: round(value, 4)
-            for name, value in zip(INPUTS[:-1], self.inputs, strict=False)
-            if value
-        }
-        named |= {_CELL + name: cell for name, cell in zip(CELLS, self.cells, strict=True) if cell}
-        return named
+        inputs = zip(INPUTS, self.inputs, strict=True)
+        cells = zip(CELLS, self.ids + self.shapes, strict=True)
+        named = {_LEARNED + name: round(value, 4) for name, value in inputs if value}
+        return named | {_CELL + name: cell for name, cell in cells if cell}
 
     @classmethod
     def of_features(cls, features: Mapping[str, float]) -> Lesson | None:
         """The inverse of `to_features`; None if there are no such figures. Others are ignored.
 
-        A lesson from outside is no more than one from inside could be: inputs are bounded.
+        A lesson from outside is no more than one from inside could be: its figures are bounded.
+
+        >>> lesson = Lesson(0, [0.5] * len(INPUTS), [3] * len(ID_CELLS), [0] * len(SHAPE_CELLS))
+        >>> Lesson.of_features(lesson.to_features()) == lesson
+        True
         """
-        if _LEARNED + "prior" not in features:
+        if _LEARNED + INPUTS[0] not in features:
             return None
-        inputs = [_bounded(features.get(_LEARNED + name, 0.0)) for name in INPUTS[:-1]]
-        cells = [_place(features.get(_CELL + name, 0.0)) for name in CELLS]
-        return cls(0, [*inputs, 1.0], cells)
+        inputs = [_bounded(features.get(_LEARNED + name, 0.0)) for name in INPUTS]
+        ids = [_place(features.get(_CELL + name, 0.0)) for name in ID_CELLS]
+        shapes = [_place(features.get(_CELL + name, 0.0)) for name in SHAPE_CELLS]
+        return cls(0, inputs, ids, shapes)
 
 
 def _bounded(value: float) -> float:

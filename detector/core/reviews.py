@@ -6,7 +6,7 @@ Counts only; nothing is learned from them here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from river.drift import ADWIN
@@ -32,7 +32,7 @@ class Reviews:
         self.by_kind: Counter[tuple[str, str]] = Counter()
         self.by_reason: Counter[tuple[str, str]] = Counter()
         self.drifts: Counter[str] = Counter()
-        self._watched = {kind: ADWIN() for kind in KINDS}
+        self._watched: dict[str, Any] = {kind: _adwin() for kind in KINDS}
 
     def count(self, kind: str, judgement: str, reasons: Iterable[str]) -> None:
         """Counts a verdict on a flag of these reasons; none for an event never flagged."""
@@ -40,10 +40,10 @@ class Reviews:
         for code in reasons:
             self.by_reason[code, judgement] += 1
 
-    def watch(self, scores: Mapping[str, float]) -> None:
-        """Looks at one event's scores; kinds that are 0 may be absent."""
-        for kind, watched in self._watched.items():
-            watched.update(scores.get(kind, 0.0))
+    def watch(self, scores: Sequence[float]) -> None:
+        """Looks at one event's scores, in the order of `KINDS`."""
+        for (kind, watched), score in zip(self._watched.items(), scores, strict=True):
+            watched.update(score)
             if watched.drift_detected:
                 self.drifts[kind] += 1
 
@@ -65,3 +65,8 @@ class Reviews:
             for counts in ("by_kind", "by_reason")
         )
         self.by_kind, self.by_reason = by_kind, by_reason
+
+
+def _adwin() -> Any:
+    made: Any = ADWIN
+    return made()

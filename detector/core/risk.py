@@ -54,16 +54,22 @@ class RiskTable:
         self._half_life_ms = half_life_ms
         self._seen = array("f", bytes(4 * places))
         self._confirmed = array("f", bytes(4 * places))
-        self.risks = array("f", bytes(4 * places))
+        self.risks = [0.0] * places  # whole 64ths, so that 32 bits hold them
         self.all_seen = self.all_confirmed = 0.0
         self._renewed_ms = self._weighed_ms = 0
         self._weight = 1.0
 
-    def see(self, cells: Iterable[int], now_ms: int) -> None:
-        """Counts an event; a `now_ms` before the last one is as good as that."""
+    def see(self, cells: Iterable[int], now_ms: int, stands_for: int = 1) -> None:
+        """Counts an event.
+
+        Args:
+            cells: where it falls.
+            now_ms: event time, epoch ms; one before the last is as good as that.
+            stands_for: how many events it is counted as, where only a sample is shown.
+        """
         if now_ms - self._weighed_ms >= _WEIGH_EVERY_MS:
             self._weigh(now_ms)
-        weight, seen = self._weight, self._seen
+        weight, seen = stands_for * self._weight, self._seen
         self.all_seen += weight
         for cell in cells:
             seen[cell] += weight
@@ -87,14 +93,15 @@ class RiskTable:
         for cell in cells:
             if cell:
                 risk = log((confirmed[cell] + prior) / (seen[cell] * share + prior))
-                self.risks[cell] = _LEAST if risk < _LEAST else _MOST if risk > _MOST else risk
+                risk = _LEAST if risk < _LEAST else _MOST if risk > _MOST else risk
+                self.risks[cell] = round(64.0 * risk) / 64.0
 
     def save(self) -> dict[str, bytes]:
         """All of it by part: three arrays, and four figures."""
         return {
             "seen": to_bytes(self._seen),
             "confirmed": to_bytes(self._confirmed),
-            "risks": to_bytes(self.risks),
+            "risks": to_bytes(array("f", self.risks)),
             "sums": to_bytes(array("d", (self.all_seen, self.all_confirmed, self._weight))),
             "times": to_bytes(array("q", (self._renewed_ms, self._weighed_ms))),
         }
@@ -111,7 +118,7 @@ class RiskTable:
         elif part == "confirmed":
             self._confirmed = from_bytes("f", saved, places)
         elif part == "risks":
-            self.risks = from_bytes("f", saved, places)
+            self.risks = list(from_bytes("f", saved, places))
         elif part == "sums":
             self.all_seen, self.all_confirmed, self._weight = from_bytes("d", saved, 3)
         elif part == "times":

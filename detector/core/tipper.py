@@ -184,18 +184,6 @@ def look_up(known: bytes, identity: str | None) -> Known | None:
     return Known(first_ms, times, others - 1)
 
 
-def is_new(known: bytes, identity: str | None) -> bool:
-    """Whether the tipper has used others, but never this one; False where it is not said.
-
-    >>> is_new(remember(b"", "d1", 0), "d2"), is_new(remember(b"", "d1", 0), "d1"), is_new(b"", "d")
-    (True, False, False)
-    """
-    if identity is None or not known:
-        return False
-    mark = _mark(identity)
-    return known[_NEWEST_MARK] != mark and _find(known, mark) < 0
-
-
 def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     """`known` with one more use of it, as the newest; the one used longest ago makes room.
 

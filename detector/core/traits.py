@@ -1,10 +1,12 @@
-"""The traits of one tip: what a model of verdicts looks at, generic on purpose.
+"""The traits of one event: what a model of verdicts looks at, generic on purpose.
 
-Two sorts. `MEASURES` are numbers, each about -1..1, 0 where unknown; amounts and times only in
-relation to the tipper and the site. `CELLS` say where the tip falls: who receives it, which bucket
-of amount or hour, and pairs of these. A cell is a place in a table of `TABLE` places, found by
-hashing, so that any number of gifts or categories fits; place 0 stands for unknown and never
-counts. Knows nothing of verdicts.
+Two sorts. `MEASURES` are numbers, each about -1..1, 0 where unknown; amounts and times mostly in
+relation to the tipper and the site. Cells say where the event falls: `ID_CELLS` who and what it
+names, `SHAPE_CELLS` which bucket of amount or hour, and pairs of these. A cell is a place in a
+table of `TABLE` places, so that any number of gifts or categories fits; rare ones may share a
+place. Place 0 stands for unknown and never counts. Knows nothing of verdicts.
+
+Runs for every tip: one pass, no calls that could be spared.
 """
 
 from __future__ import annotations
@@ -15,11 +17,10 @@ from zlib import crc32
 
 from detector.core.event import Event
 from detector.core.features import Features, Moment
-from detector.core.tipper import DAY_MS, is_new
+from detector.core.tipper import DAY_MS
 
-TABLE_BITS = 16
-TABLE = 1 << TABLE_BITS
-"""Places of the table of cells."""
+TABLE = 1 << 16
+"""Places of a table of cells; two bytes hold one."""
 
 MEASURES = (
     "amount", "above_own", "above_maximum", "above_site", "quick", "busy", "session_above_own",
@@ -28,143 +29,160 @@ MEASURES = (
 )  # fmt: skip
 
 ID_CELLS = ("streamer", "tipper", "device", "instrument", "gift", "ip")
-_SHAPE_CELLS = (
-    "category", "amount", "hour", "own", "pace", "novelty", "setting",
-    "category_amount", "category_hour", "amount_hour", "amount_novelty", "pace_amount",
-    "own_hour",
+SHAPE_CELLS = (
+    "amount", "hour", "own", "pace", "novelty", "setting", "amount_hour", "amount_novelty",
+    "pace_amount", "own_hour", "category", "category_hour", "category_amount",
 )  # fmt: skip
-CELLS = ID_CELLS + _SHAPE_CELLS
+CELLS = ID_CELLS + SHAPE_CELLS
+
+# Where each sort of shape begins in its table. Buckets: 64 of amount, 24 or 8 of the hour, 16 of
+# own habit, 32 of pace, 64 of novelty and of setting, 512 of the category.
+_HOUR, _OWN, _PACE, _NOVELTY, _SETTING = 64, 96, 112, 144, 208
+_AMOUNT_HOUR, _AMOUNT_NOVELTY, _PACE_AMOUNT, _OWN_HOUR = 512, 1024, 5120, 7168
+_CATEGORY, _CATEGORY_HOUR, _CATEGORY_AMOUNT = 7680, 8192, 12288
 
 _SPREAD_PRIOR, _SPREAD_PRIOR_N = 0.64, 4.0  # variance of log amounts, and what it is worth
-_MASK = TABLE - 1
+_OWN_FROM = 3
+_HOURS_FROM = 8
+_FIRST_TIP = 33  # a novelty of its own
 
 
-class Traits(NamedTuple):
-    """Measures and cells in the order of `MEASURES` and `CELLS`."""
+class Codes(dict[str | None, int]):
+    """A number for a text, 1..2³²-1 and the same everywhere; 0 for None.
 
-    measures: list[float]
-    cells: list[int]
+    >>> Codes()["rose"], Codes()[None]
+    (1262088593, 0)
+    """
 
+    _AT_MOST = 50_000
 
-def traits_of(event: Event, moment: Moment, f: Features | None, codes: Codes) -> Traits:
-    """The traits of an event; without `f` only those that it carries itself."""
-    value = event.value_minor or 0
-    log_value = log(value) if value else 0.0
-    amount = int(2.0 * log_value)  # buckets of a factor 1.65
-    hour = moment.minute // 60
-    if f is None:
-        measures, own, pace, novelty = [0.0] * len(MEASURES), 0, 0, 0
-        measures[0] = _bounded((log_value - 8.0) / 8.0)
-    else:
-        measures, own, pace, novelty = _measures(event, f, hour)
-    category = codes.of(event.room_category)
-    mode, holder = codes.of(event.room_mode), codes.of(event.instrument_holder)
-    setting = mode * 31 + holder * 7 + codes.of(event.currency)
-    return Traits(
-        measures,
-        [
-            *id_cells(event, codes),
-            _place(7, category),
-            _place(8, amount),
-            _place(9, hour + 1),
-            _place(10, own),
-            _place(11, pace),
-            _place(12, novelty),
-            _place(13, setting),
-            _place(14, category and category * 64 + amount),
-            _place(15, category and category * 8 + hour // 3),
-            _place(16, amount and amount * 8 + hour // 3 + 1),
-            _place(17, novelty and amount * 64 + novelty),
-            _place(18, pace and amount * 16 + pace),
-            _place(19, own and own * 8 + hour // 3),
-        ],
-    )
-
-
-class Codes:
-    """A number for a text, the same everywhere; remembers the most recent ones, to be quick."""
-
-    __slots__ = ("_known",)
-
-    _AT_MOST = 20_000
-
-    def __init__(self) -> None:
-        self._known: dict[str, int] = {}
-
-    def of(self, text: str | None) -> int:
-        """1 or more; 0 for None.
-
-        >>> Codes().of("rose"), Codes().of(None)
-        (1262088593, 0)
-        """
+    def __missing__(self, text: str | None) -> int:
         if text is None:
             return 0
-        code = self._known.get(text)
-        if code is None:
-            if len(self._known) >= self._AT_MOST:
-                self._known.clear()
-            code = self._known[text] = crc32(text.encode("utf-8", "surrogatepass")) or 1
+        if len(self) >= self._AT_MOST:
+            self.clear()  # only for speed: what is asked for again comes back
+        code = self[text] = crc32(text.encode("utf-8", "surrogatepass")) or 1
         return code
 
 
+class Traits(NamedTuple):
+    """Measures and cells in the order of `MEASURES`, `ID_CELLS` and `SHAPE_CELLS`."""
+
+    measures: list[float]
+    ids: list[int]
+    shapes: list[int]
+
+
 def id_cells(event: Event, codes: Codes) -> list[int]:
-    """The cells of what the event names, in the order of `ID_CELLS`."""
+    """The cells of what the event names, in the order of `ID_CELLS`.
+
+    The same text as two of them gives two cells.
+    """
+    tipper_id = event.tipper_id
+    tipper = crc32(tipper_id.encode("utf-8", "surrogatepass")) if tipper_id else 0
+    device, instrument = codes[event.device_id], codes[event.instrument_id]
+    gift, ip = codes[event.gift_id], codes[event.ip]
     return [
-        _place(1, codes.of(event.streamer_id)),
-        _place(2, codes.of(event.tipper_id)),
-        _place(3, codes.of(event.device_id)),
-        _place(4, codes.of(event.instrument_id)),
-        _place(5, codes.of(event.gift_id)),
-        _place(6, codes.of(event.ip)),
+        codes[event.streamer_id] & 0xFFFF,
+        tipper and (tipper ^ 0x9E37) & 0xFFFF,
+        device and (device ^ 0x79B1) & 0xFFFF,
+        instrument and (instrument ^ 0x85EB) & 0xFFFF,
+        gift and (gift ^ 0xCA6B) & 0xFFFF,
+        ip and (ip ^ 0xC2B2) & 0xFFFF,
     ]
 
 
-def _place(salt: int, code: int) -> int:
-    """Where a cell is in the table: 1 or more; 0 for an unknown one (Fibonacci hashing)."""
-    if not code:
-        return 0
-    return (((code + salt * 0x85EBCA6B) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF) >> 48) or 1
+def traits_of(
+    event: Event, moment: Moment, f: Features | None, ids: list[int], codes: Codes
+) -> Traits:
+    """The traits of an event.
+
+    Args:
+        event, moment: the event and its local time.
+        f: the tip's features; None where there are none: what the event says itself is left.
+        ids: its `id_cells`.
+        codes: numbers for texts.
+    """
+    hour = moment.minute // 60
+    if f is None:
+        log_value = log(event.value_minor) if event.value_minor else 0.0
+        measures, own, pace, novelty = [0.0] * len(MEASURES), 0, 0, 0
+        measures[0] = log_value / 8.0 - 1.0
+    else:
+        log_value = f.log_value
+        measures, own, pace, novelty = _measures(event, f, hour, codes)
+    amount = int(2.0 * log_value) & 63  # buckets of a factor 1.65
+    part_of_day = hour // 3
+    category = codes[event.room_category]
+    setting = 7 * codes[event.room_mode] + 3 * codes[event.instrument_holder]
+    shapes = [
+        amount,
+        _HOUR + hour,
+        own and _OWN + own,
+        pace and _PACE + pace,
+        novelty and _NOVELTY + novelty,
+        _SETTING + (setting + codes[event.currency]) % 64,
+        _AMOUNT_HOUR + 8 * amount + part_of_day,
+        novelty and _AMOUNT_NOVELTY + 64 * amount + novelty,
+        pace and _PACE_AMOUNT + 32 * amount + pace,
+        own and _OWN_HOUR + 8 * own + part_of_day,
+    ]
+    if category:
+        category &= 511
+        shapes += (
+            _CATEGORY + category,
+            _CATEGORY_HOUR + 8 * category + part_of_day,
+            _CATEGORY_AMOUNT + 64 * category + amount,
+        )
+    else:
+        shapes += (0, 0, 0)
+    return Traits(measures, ids, shapes)
 
 
-def _measures(event: Event, f: Features, hour: int) -> tuple[list[float], int, int, int]:
+def _measures(
+    event: Event, f: Features, hour: int, codes: Codes
+) -> tuple[list[float], int, int, int]:
     """Numbers of `MEASURES`, and buckets of own habit, of pace and of novelty (0: unknown)."""
-    before, log_value = f.before, f.log_value
+    before, log_value, value = f.before, f.log_value, f.value
     n = before.n
-    above_own = above_maximum = odd_hour = session_above_own = 0.0
+    above_own = above_maximum = odd_hour = session_above_own = quick = 0.0
     own = pace = 0
-    if n >= 3:
+    if n >= _OWN_FROM:
         variance = (n * before.variance + _SPREAD_PRIOR * _SPREAD_PRIOR_N) / (n + _SPREAD_PRIOR_N)
-        deviations = (log_value - before.mean) / variance**0.5
-        above_own = _bounded(deviations / 4.0)
+        above_own = (log_value - before.mean) / (4.0 * variance**0.5)
+        above_own = -1.0 if above_own < -1.0 else 1.0 if above_own > 1.0 else above_own
         own = int(4.0 * above_own + 5.5)
-        above_maximum = _bounded(log(f.value / before.max_value) / 4.0)
-        hours = before.hours
-        near = hours[hour - 1] + hours[hour] + hours[(hour + 1) % 24]
-        odd_hour = max(0.0, 1.0 - 8.0 * near / n) if n >= 8 else 0.0
-    if f.sessions >= 3:
-        session_above_own = _bounded((log(f.session_sum) - f.sessions_mean) / 4.0)
-    gap_s, quick = f.gap_s, 0.0
+        above_maximum = max(-1.0, min(1.0, log(value / before.max_value) / 4.0))
+        if n >= _HOURS_FROM:
+            hours = before.hours
+            near = hours[hour - 1] + hours[hour] + hours[hour - 23]
+            odd_hour = max(0.0, 1.0 - 8.0 * near / n)
+        if f.sessions >= _OWN_FROM:
+            session_above_own = (log(f.session_sum) - f.sessions_mean) / 4.0
+            session_above_own = max(-1.0, min(1.0, session_above_own))
+    gap_s = f.gap_s
     if gap_s is not None:
         log_gap = log(1.0 + gap_s)
-        quick = max(0.0, 1.0 - log_gap / 14.0)
-        pace = 1 + int(log_gap)
-    site = f.typical_tip
-    age_ms = f.account_age_ms
-    new_device = is_new(before.devices, event.device_id)
-    new_instrument = is_new(before.instruments, event.instrument_id)
-    new_streamer = is_new(before.streamers, event.streamer_id)
+        quick = 1.0 - log_gap / 14.0
+        pace = 1 + min(30, int(log_gap))
+    site, age_ms, quantity = f.typical_tip, f.account_age_ms, event.quantity
+    new_device = _is_new(before.devices, codes[event.device_id])
+    new_instrument = _is_new(before.instruments, codes[event.instrument_id])
+    new_streamer = _is_new(before.streamers, codes[event.streamer_id])
     is_others = event.instrument_holder == "other"
     is_young = age_ms is not None and age_ms < 7 * DAY_MS
-    novelty = 1 + new_device + 2 * new_instrument + 4 * new_streamer + 8 * is_young
+    novelty = _FIRST_TIP if not n else (
+        1 + new_device + 2 * new_instrument + 4 * new_streamer + 8 * is_young + 16 * is_others
+    )  # fmt: skip
     measures = [
-        _bounded((log_value - 8.0) / 8.0),
+        log_value / 8.0 - 1.0,
         above_own,
         above_maximum,
-        0.0 if site is None else _bounded(log(f.value / site.extreme) / 4.0),
+        0.0 if site is None else max(-1.0, min(1.0, log(value / site.extreme) / 4.0)),
         quick,
         log(f.session_decisions) / 4.0,
         session_above_own,
-        _bounded(log(f.sum_day / f.value) / 4.0),
+        0.0 if f.sum_day < value else min(1.0, log(f.sum_day / value) / 4.0),
         odd_hour,
         1.0 / (1 + n),
         0.0 if age_ms is None else 1.0 / (1.0 + age_ms / (7 * DAY_MS)),
@@ -172,10 +190,14 @@ def _measures(event: Event, f: Features, hour: int) -> tuple[list[float], int, i
         float(new_instrument),
         float(new_streamer),
         float(is_others),
-        0.0 if event.quantity is None else _bounded(log(1 + event.quantity) / 6.0),
+        0.0 if quantity is None else min(1.0, log(1 + quantity) / 6.0),
     ]
-    return measures, own, pace, novelty if n else 32
+    return measures, own, pace, novelty
 
 
-def _bounded(value: float) -> float:
-    return -1.0 if value < -1.0 else 1.0 if value > 1.0 else value
+def _is_new(known: bytes, code: int) -> bool:
+    """Whether the tipper has used others, but not this one; False where it is not said.
+
+    Of `tipper.remember`'s list, which knows an id by these four bytes.
+    """
+    return bool(code and known) and code.to_bytes(4, "little") not in known

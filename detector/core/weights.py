@@ -9,7 +9,7 @@ down, from where they found it. So whoever wants to teach nonsense needs many re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from river.optim import AdaGrad
@@ -61,7 +61,7 @@ class Weights:
         self.values = list(initial)
         self._budget = budget
         self._loss = Log()
-        self._optimizer = AdaGrad(_RATE)
+        self._optimizer: Any = AdaGrad(_RATE)  # typed for dicts; a list of weights does as well
         self._optimizer.g2 = dict.fromkeys(range(len(initial)), _FIRST_SQUARES)
         self._day = 0
         self._moved_in_day = [0.0] * len(initial)
