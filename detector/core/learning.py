@@ -39,7 +39,7 @@ from detector.core.lesson import ID_RISKS, INPUTS, SCORES, Lesson
 from detector.core.reasons import KINDS
 from detector.core.reviews import Reviews
 from detector.core.risk import RiskTable
-from detector.core.traits import ID_CELLS, MEASURES, SHAPE_CELLS, TABLE, Codes, id_cells, traits_of
+from detector.core.cells import ID_CELLS, MEASURES, SHAPE_CELLS, TABLE, Codes, id_cells, traits_of
 from detector.core.verdict import Verdict
 from detector.core.weights import Budget, Teacher, Weights
 

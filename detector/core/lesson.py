@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from detector.core.reasons import KINDS
-from detector.core.traits import CELLS, ID_CELLS, MEASURES, SHAPE_CELLS, TABLE
+from detector.core.cells import CELLS, ID_CELLS, MEASURES, SHAPE_CELLS, TABLE
 
 INPUTS = (
     "always",
