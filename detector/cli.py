@@ -23,6 +23,7 @@ from detector.core.event import REASONS  # noqa: E402
 from detector.core.mapping import MappingError  # noqa: E402
 from detector.core.policy import PolicyError  # noqa: E402
 from detector.core.schema import NAMES, schema  # noqa: E402
+from detector.core.verdict import VerdictError  # noqa: E402
 from detector.edges.logs import set_up as set_up_logs  # noqa: E402
 from detector.runtime.ports import Stop  # noqa: E402
 from detector.settings import ConfigError  # noqa: E402
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         return int(chosen.command(chosen))
-    except (ConfigError, MappingError, PolicyError) as error:
+    except (ConfigError, MappingError, PolicyError, VerdictError) as error:
         print(error, file=sys.stderr)
         return 2
     except (Stop, OSError) as error:
@@ -73,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--state", type=Path, metavar="DIR",
         help="a directory that keeps what was learned from run to run; default: begin anew",
+    )  # fmt: skip
+    score.add_argument(
+        "--verdicts", type=Path, metavar="FILE",
+        help="verdicts to learn from, one a line in any order: each as events pass its decided_at",
     )  # fmt: skip
     feed = command("feed", _feed, "a recorded file (.gz too) into the tips topic")
     feed.add_argument("file", type=Path)
@@ -177,9 +182,13 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _score(chosen: argparse.Namespace) -> int:
+    from detector.edges.verdict_file import read_verdicts
     from detector.scoring import score
 
-    return score(_assemble(chosen), sys.stdin.buffer, sys.stdout.buffer, chosen.state)
+    verdicts = [] if chosen.verdicts is None else read_verdicts(chosen.verdicts)
+    return score(
+        _assemble(chosen), sys.stdin.buffer, sys.stdout.buffer, chosen.state, verdicts=verdicts
+    )
 
 
 def _feed(chosen: argparse.Namespace) -> int:

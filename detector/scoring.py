@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
@@ -25,6 +26,7 @@ from detector.assembly import Assembly
 from detector.core.decode import Decoder, Skipped
 from detector.core.engine import Decision, Engine
 from detector.core.event import Event, Rejected
+from detector.core.verdict import Verdict
 from detector.edges.state_dir import KeptState, StateDir
 
 SAVE_EVERY_LINES = 100_000
@@ -33,7 +35,7 @@ SAVE_EVERY_LINES = 100_000
 
 def score(
     assembly: Assembly, events: BinaryIO, decisions: BinaryIO, state: Path | None = None,
-    save_every_lines: int = SAVE_EVERY_LINES,
+    save_every_lines: int = SAVE_EVERY_LINES, verdicts: Sequence[Verdict] = (),
 ) -> int:  # fmt: skip
     """Scores line by line until the input ends; with `state`, also until SIGTERM or SIGINT.
 
@@ -43,6 +45,8 @@ def score(
         decisions: one line for each, in order.
         state: a directory where state is kept from run to run; None to begin and end without any.
         save_every_lines: how often state is saved, besides at the end.
+        verdicts: to learn from, by the time they were decided: each before the first line after
+            the event clock has passed that time. State knows those it has learned from.
 
     Returns:
         The exit code: 0, or 130 after SIGINT.
@@ -51,7 +55,7 @@ def score(
         ConfigError: the state cannot be used, or another process uses it.
         OSError: reading, writing or saving failed.
     """
-    scorer = _Scorer(assembly.decoder, assembly.make_engine())
+    scorer = _Scorer(assembly.decoder, assembly.make_engine(), verdicts)
     if state is None:
         for number, line in enumerate(_shown(events), 1):
             decisions.write(scorer.decide(number, line))
@@ -120,15 +124,23 @@ class _WaitingEnded(BaseException):
 class _Scorer:
     """Makes each line the line that is written for it."""
 
-    def __init__(self, decoder: Decoder, engine: Engine) -> None:
+    def __init__(self, decoder: Decoder, engine: Engine, verdicts: Sequence[Verdict]) -> None:
         self.engine = engine
+        self._verdicts = deque(verdicts)
         self._decode = decoder.decode
         self._received_ms = time.time_ns() // 1_000_000
 
     def decide(self, number: int, line: bytes) -> bytes:
+        self._learn()
         decoded = self._decode(line.rstrip(b"\r\n"), self._received_ms)
         outcome = self.engine.process(decoded) if isinstance(decoded, Event) else decoded
         return orjson.dumps(_to_record(number, outcome)) + b"\n"
+
+    def _learn(self) -> None:
+        """Applies the verdicts whose time has come."""
+        engine, verdicts = self.engine, self._verdicts
+        while verdicts and verdicts[0].decided_ms <= engine.watermark_ms:
+            engine.learn(verdicts.popleft())
 
 
 def _to_record(number: int, outcome: Decision | Skipped | Rejected) -> dict[str, Any]:

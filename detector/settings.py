@@ -20,10 +20,12 @@ from detector.core.account import CreditRules
 from detector.core.engine import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
+from detector.core.learning import LearningConfig
 from detector.core.lexicon import Lexicon
 from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
 from detector.core.school import SchoolTimes, parse_days, parse_times
+from detector.core.weights import Budget
 
 ENVIRONMENT_PREFIX = "TIP_DETECTOR__"
 DAY_MS = 86_400_000
@@ -128,6 +130,7 @@ class EngineSettings(_Section):
 
 class CasesSettings(_Section):
     max_age_days: Days
+    snooze_days: Annotated[int, Field(ge=0, le=90)]
     storm_flags: Annotated[int, Field(ge=1, le=10_000)]
     storm_window_s: Annotated[int, Field(ge=1, le=86_400)]
 
@@ -153,6 +156,20 @@ class ThresholdSettings(_Section):
 
 
 ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
+
+
+class LearningSettings(_Section):
+    event_max_entries: Entries
+    event_idle_days: Days
+    verdict_max_entries: Entries
+    verdict_idle_days: Days
+    background_max_entries: Annotated[int, Field(ge=2, le=100_000)]
+    report_horizon_days: Days
+    id_half_life_days: Days
+    shape_half_life_days: Days
+    reviewer_weight_change: Annotated[float, Field(ge=0, le=100)]
+    day_weight_change: Annotated[float, Field(ge=0, le=100)]
+    reviewer_verdicts_a_day: Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class WordSettings(_Section):
@@ -243,6 +260,7 @@ class Settings(_Section):
     credit: CreditSettings
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
+    learning: LearningSettings
     words: WordSettings
     school: SchoolSettings
     commit: CommitSettings
@@ -296,6 +314,7 @@ class Settings(_Section):
             streamer_max_entries=engine.streamer_max_entries,
             case_cool_down_ms=engine.case_cool_down_s * 1000,
             case_max_age_ms=self.cases.max_age_days * DAY_MS,
+            snooze_ms=self.cases.snooze_days * DAY_MS,
             storm_flags=self.cases.storm_flags,
             storm_window_ms=self.cases.storm_window_s * 1000,
             credit=CreditRules(**self.credit.model_dump()),
@@ -306,6 +325,25 @@ class Settings(_Section):
             school=self.school.times(),
             child_rooms=tuple(self.words.child_rooms),
             perks=tuple(self.words.perks),
+            learning=self._make_learning_config(),
+        )
+
+    def _make_learning_config(self) -> LearningConfig:
+        learning = self.learning
+        return LearningConfig(
+            event_max_entries=learning.event_max_entries,
+            event_idle_ms=learning.event_idle_days * DAY_MS,
+            verdict_max_entries=learning.verdict_max_entries,
+            verdict_idle_ms=learning.verdict_idle_days * DAY_MS,
+            background_max_entries=learning.background_max_entries,
+            report_horizon_ms=learning.report_horizon_days * DAY_MS,
+            id_half_life_ms=learning.id_half_life_days * DAY_MS,
+            shape_half_life_ms=learning.shape_half_life_days * DAY_MS,
+            budget=Budget(
+                of_reviewer=learning.reviewer_weight_change,
+                of_day=learning.day_weight_change,
+                lessons=learning.reviewer_verdicts_a_day,
+            ),
         )
 
 
@@ -410,6 +448,13 @@ def _check_relations(settings: Settings, problems: Problems) -> None:
             "kafka",
             f"session_timeout_ms = {kafka.session_timeout_ms}: expected at most "
             f"max_poll_interval_ms = {kafka.max_poll_interval_ms}",
+        )
+    learning = settings.learning
+    if learning.reviewer_weight_change > learning.day_weight_change:
+        problems.add_line(
+            "learning",
+            f"reviewer_weight_change = {learning.reviewer_weight_change}: expected at most "
+            f"day_weight_change = {learning.day_weight_change}",
         )
     for kind, each in settings.thresholds.items():
         if not each.low <= each.medium <= each.high:

@@ -24,6 +24,8 @@ from detector.core.event import Event
 from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion, Thresholds
 from detector.core.generations import Cut, Generations
+from detector.core.learning import Flagged, Learning, LearningConfig, Outcome
+from detector.core.lesson import Lesson
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
@@ -46,15 +48,10 @@ from detector.core.streamer import StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
 from detector.core.trait_reader import TraitReader
+from detector.core.verdict import Verdict
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
-
-_CONFIRMED = {
-    "minor": 0.95, "outsized": 0.6, "binge": 0.6, "gambling": 0.8, "ring": 0.8,
-    "refund_abuse": 0.7,
-}  # fmt: skip
-"""Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 DUPLICATE = Skipped("duplicate")
 
@@ -74,6 +71,7 @@ class EngineConfig:
         streamer_idle_ms, streamer_max_entries: the same for streamers.
         case_cool_down_ms: event time without a finding that closes a case.
         case_max_age_ms: event time after which a case is closed in any case.
+        snooze_ms: how long a subject is left alone after a false positive.
         storm_flags, storm_window_ms: how many high flags that page, within which event time, are no
             storm yet.
         credit: what cases cost an account, and how it recovers.
@@ -81,6 +79,7 @@ class EngineConfig:
         school: a pupil's times.
         child_rooms, perks: words of room categories that children watch, and of gifts that come
             with lasting rights or goods.
+        learning: how it learns from verdicts.
     """
 
     zone: str
@@ -93,6 +92,7 @@ class EngineConfig:
     streamer_max_entries: int
     case_cool_down_ms: int
     case_max_age_ms: int
+    snooze_ms: int
     storm_flags: int
     storm_window_ms: int
     credit: CreditRules
@@ -100,6 +100,7 @@ class EngineConfig:
     school: SchoolTimes
     child_rooms: tuple[str, ...]
     perks: tuple[str, ...]
+    learning: LearningConfig
 
 
 class Decision:
@@ -108,41 +109,31 @@ class Decision:
     Attributes:
         event: the event.
         scores: kind → score, 0..1; kinds that are 0 may be absent.
+        any_kind: the chance, 0..1, that a reviewer would confirm some kind.
         flags: flags it led to, mostly none.
         accounts: credit records that changed with it, one a subject; no part of `to_record`.
         is_late: it came behind the watermark by more than the allowed lateness.
     """
 
-    __slots__ = ("accounts", "event", "flags", "is_late", "scores")
+    __slots__ = ("accounts", "any_kind", "event", "flags", "is_late", "scores")
 
     def __init__(self, event: Event, scores: dict[str, float], is_late: bool) -> None:
         self.event = event
         self.scores = scores
         self.is_late = is_late
+        self.any_kind = 0.0
         self.flags: list[Flag] = []
         self.accounts: list[Record] = []
 
     def to_record(self) -> dict[str, Any]:
         """The decision as the contract has it."""
         scores = {kind: round(self.scores.get(kind, 0.0), 6) for kind in SCORED_KINDS}
-        scores["any"] = round(overall(self.scores), 6)
+        scores["any"] = round(self.any_kind, 6)
         return {
             "event_id": self.event.event_id,
             "scores": scores,
             "flags": [flag.record for flag in self.flags],
         }
-
-
-def overall(scores: dict[str, float]) -> float:
-    """The chance, 0..1, that a reviewer would confirm some kind.
-
-    >>> round(overall({"outsized": 1.0, "binge": 0.5}), 3)
-    0.72
-    """
-    none = 1.0
-    for kind, score in scores.items():
-        none *= 1.0 - _CONFIRMED.get(kind, 0.0) * score
-    return 1.0 - none
 
 
 class Engine:
@@ -188,9 +179,12 @@ class Engine:
             config.credit.top_share, config.streamer_max_entries, config.streamer_idle_ms
         )
         self._credit = Credit(config.credit, self._prominences)
+        self._rated: list[Record] = []
+        self._snooze_ms = config.snooze_ms
+        self._learning = Learning(config.learning)
         self._tipper_view = TipperView(
             policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
-            TraitReader(config.child_rooms, config.perks),
+            TraitReader(config.child_rooms, config.perks), self._learning.corrected,
         )  # fmt: skip
         self._streamer_view = StreamerView(
             policy, currencies, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
@@ -211,6 +205,9 @@ class Engine:
             Store("snoozes", self._cases.snoozes, Snooze.save, Snooze.load),
             Store("prominences", self._prominences.streamers, Prominence.save, Prominence.load),
             Store("accounts", self._credit.accounts, Account.save, Account.load),
+            Store("lessons", self._learning.events, bytes, Lesson.checked),
+            Store("flags", self._learning.flags, Flagged.save, Flagged.load),
+            Store("verdicts", self._learning.verdicts, _save_nothing, _load_nothing),
         )
         self._totals: dict[str, _Total] = {
             "cases": self._cases, "storm": self._storm, "prominences": self._prominences,
@@ -239,17 +236,52 @@ class Engine:
         return decision
 
     def _look(self, decision: Decision, moment: Moment) -> None:
-        """Shows the event to the views that it is for."""
-        event = decision.event
+        """Shows the event to the views that it is for, and what they found to the models."""
+        event, features = decision.event, None
+        self._learning.look_at(event)
         if "tipper" in self._views and event.type in TipperView.types:
             scores, flags = self._tipper_view.observe(event, moment, self.watermark_ms)
             decision.scores |= scores
             decision.flags += flags
+            features = self._tipper_view.features
         if "streamer" in self._views and event.type in StreamerView.types:
             self._prominences.add(event, moment.day, self.watermark_ms)
             scores, flags = self._streamer_view.observe(event, moment, self.watermark_ms)
             decision.scores |= scores
             decision.flags += flags
+        decision.any_kind = self._learning.judge(
+            event, moment, features, decision.scores, decision.flags, self.watermark_ms
+        )
+
+    def learn(self, verdict: Verdict) -> Outcome:
+        """Applies a reviewer's verdict to what is scored from now on; a repeat is harmless.
+
+        One on a flag also settles it: the account's credit, a known minor, and for a false positive
+        some quiet about its subject. Credit records that change wait in `take_accounts`.
+        """
+        outcome = self._learning.learn(verdict, self.watermark_ms)
+        flagged = self._learning.flags.get(verdict.flag_id or "")
+        if flagged is None or outcome in ("unknown", "duplicate"):
+            return outcome
+        subject, now_ms = (flagged.subject_type, flagged.subject_id), self.watermark_ms
+        record = self._credit.judged(flagged.kind, subject, verdict.judgement, now_ms)
+        if record is not None:
+            self._rated.append(record)
+        if verdict.judgement == "false_positive":
+            self._cases.snooze(flagged.kind, *subject, now_ms + self._snooze_ms, now_ms)
+        elif verdict.judgement == "confirmed" and flagged.kind == "minor":
+            if subject[0] == "tipper" and "tipper" in self._views:
+                self._tipper_view.confirm_minor(subject[1], now_ms)
+        return outcome
+
+    def take_accounts(self) -> list[Record]:
+        """Credit records that verdicts have changed since the last call, to be published."""
+        taken, self._rated = self._rated, []
+        return taken
+
+    def learning_figures(self) -> dict[str, Any]:
+        """What was learned, for metrics; see `Learning.figures`."""
+        return self._learning.figures()
 
     def _rate(self, decision: Decision) -> None:
         """What clean time has given accounts, and what the flags cost their subjects."""
@@ -304,6 +336,8 @@ class Engine:
             self._tipper_view.populations.update(loaded(part, _load_population))
         elif part.section == "totals":
             self._load_totals(part)
+        elif part.section == "learning":
+            self._load_learning(part)
         else:
             store = next(each for each in self._stores if each.section == part.section)
             store.entries.load(part.turns_first, loaded(part, store.load))
@@ -332,6 +366,7 @@ class Engine:
         ]
         for store, cut in stores:
             steps.extend(store.steps(cut))
+        steps.append(Step("learning", False, self._learning.save()))
         return write(steps, chunk_bytes)
 
     def _load_head(self, part: Part) -> None:
@@ -346,6 +381,15 @@ class Engine:
         self.watermark_ms = head.watermark_ms
         for store in self._stores:
             store.entries.counters = head.counters[store.section]
+
+    def _load_learning(self, part: Part) -> None:
+        for name, saved in part.entries.items():
+            try:
+                self._learning.load(name, saved)
+            except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+                raise StateError(
+                    f"learning: found a part that cannot be read: {type(error).__name__}"
+                ) from error
 
     def _load_totals(self, part: Part) -> None:
         if not part.entries.keys() <= self._totals.keys():

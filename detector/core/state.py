@@ -27,6 +27,10 @@ The sections, in the order in which a save has them:
     snoozes      kind and subject → JSON as `Snooze.save` has it
     prominences  streamer id → JSON as `Prominence.save` has it
     accounts     subject → JSON as `Account.save` has it
+    lessons      event id → as `Lesson.pack` has it
+    flags        flag id → JSON as `Flagged.save` has it
+    verdicts     digest → nothing
+    learning     part → as `Learning.save` has it; always all of them
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
@@ -48,7 +52,7 @@ from detector.core.generations import Counters, Cut, Generations
 VERSION = 2
 SECTIONS = (
     "head", "populations", "totals", "tippers", "streamers", "event_ids", "cases", "snoozes",
-    "prominences", "accounts", "claimants",
+    "prominences", "accounts", "claimants", "lessons", "flags", "verdicts", "learning",
 )  # fmt: skip
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""

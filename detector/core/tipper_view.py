@@ -7,6 +7,8 @@ zones, repeated events or what a decision is written as.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from detector.core.claimants import Claimants
 from detector.core.detectors import Detector
 from detector.core.detectors.binge import Binge
@@ -15,7 +17,7 @@ from detector.core.detectors.minor import Minor
 from detector.core.detectors.outsized import Outsized
 from detector.core.detectors.refund_abuse import Claim, RefundAbuse
 from detector.core.event import Event
-from detector.core.features import Moment, compute
+from detector.core.features import Features, Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
 from detector.core.memory import advance, claim, learn, note_minor, recharge
@@ -42,8 +44,10 @@ class TipperView:
         fusion: makes flags of findings.
         max_entries, idle_ms: how many tippers are remembered, and how long without an event.
         reader: sees what a tip is like.
+        corrected: (kind, a detector's score) → the score, as verdicts have moved it.
 
     Attributes:
+        features: of the tip observed last; None if the event observed last was none.
         tippers: tipper id → packed `TipperStats`.
         populations: currency → what is typical over its tips.
         claimants: who claimed refunds, and for which accounts.
@@ -57,10 +61,13 @@ class TipperView:
         max_entries: int,
         idle_ms: int,
         reader: TraitReader,
+        corrected: Callable[[str, float], float],
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
         self._reader = reader
+        self._corrected = corrected
+        self.features: Features | None = None
         self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
             (detector.kind, fusion.floor.get(detector.kind, 0.5), detector)
             for detector in (
@@ -91,6 +98,7 @@ class TipperView:
         Returns:
             Scores above 0 by kind, and the flags it led to.
         """
+        self.features = None
         if event.type == "tip":
             return self._score_tip(event, moment, now_ms)
         if event.type == "recharge":
@@ -106,12 +114,13 @@ class TipperView:
         before = self._tipper(tipper_id)
         features = compute(event, moment, before, population)  # this tip is not in its own baseline
         self._reader.fill(features)
+        self.features = features
         scores: dict[str, float] = {}
         flags: list[Flag] = []
         for kind, floor, detector in self._detectors:
             score = detector.score(features)
             if score > 0.0:
-                scores[kind] = score
+                scores[kind] = score = self._corrected(kind, score)
                 if score >= floor:
                     flag = self._fusion.flag(
                         kind, score, detector.explain(features), event, ("tipper", tipper_id),

@@ -1,0 +1,417 @@
+"""Learning from verdicts: what reviewers decide moves the scores of what comes after.
+
+Two sorts of logistic models, whose weights start at an expert's and are moved by verdicts only:
+
+* `any`, the chance that a reviewer would confirm some kind. Inputs: the detectors' scores, the
+  traits of the event, and the risk of each cell it falls in (`risk`), which is how a pattern that
+  no detector knows is found. Untaught, it is the noisy-or of the scores, to the last bit.
+* a correction for each kind: (log odds of the detector's score, risk of the streamer, device and
+  instrument, 1) → score. Untaught and without risk, it is the score itself. A score of 1 is a
+  fact and stays 1, one up to 0.05 is not worth asking.
+
+An event is scored, then remembered as a `Lesson`; a verdict finds it by event or flag id, however
+late, or brings its features along. A confirmed event is learned beside a few of the `background`,
+which nobody reported, with the log odds shifted by how much rarer confirmed events are than that
+(case-control sampling; Prentice and Pyke, Biometrika 66, 1979). A false positive stands for
+itself. Nothing moves before the first verdict, and nothing that a rule decided teaches.
+
+The models are the partition's own: a function of its events and of the verdicts, in order. Weights
+of two partitions that read the same verdicts, with features, differ only by their background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import exp, log
+from operator import mul
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from detector.core.background import Background, hash_of
+from detector.core.cases import identity
+from detector.core.cells import ID_CELLS, MEASURES, SHAPE_CELLS, TABLE, Codes, id_cells, traits_of
+from detector.core.event import Event
+from detector.core.features import Features, Moment
+from detector.core.fusion import Flag
+from detector.core.generations import Generations
+from detector.core.lesson import ID_RISKS, INPUTS, SCORES, Lesson
+from detector.core.reasons import KINDS
+from detector.core.reviews import Reviews
+from detector.core.risk import RiskTable
+from detector.core.verdict import Verdict
+from detector.core.weights import Budget, Teacher, Weights
+
+Outcome = Literal["learned", "counted", "unclear", "duplicate", "unknown"]
+"""What a verdict did: moved weights; was only counted, since a rule decided the case, or it had
+been taught before, or its reviewer has taught enough for a day; said nothing; had been seen
+before; is about an event that is not remembered."""
+
+OUTCOMES: tuple[Outcome, ...] = ("learned", "counted", "unclear", "duplicate", "unknown")
+
+_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
+"""Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
+
+_BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
+_ASKED_FROM = 0.05
+_BACKGROUND_A_LESSON = 8
+_COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
+_DAY_MS = 86_400_000
+_RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
+_KIND_WEIGHTS = 3
+_KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
+
+
+@dataclass(frozen=True, slots=True)
+class LearningConfig:
+    """Limits and times of learning; every field is in `config/detector.toml`.
+
+    Attributes:
+        event_max_entries, event_idle_ms: events remembered for a late verdict, and how long.
+        verdict_max_entries, verdict_idle_ms: verdicts remembered, to recognise them.
+        background_max_entries: events sampled to compare with.
+        report_horizon_ms: event time after which an event without a report is genuine.
+        id_half_life_ms, shape_half_life_ms: event time in which a confirmed case counts half for
+            the streamer, device and so on that it names, and for events of its shape.
+        budget: what a day of verdicts may change.
+    """
+
+    event_max_entries: int
+    event_idle_ms: int
+    verdict_max_entries: int
+    verdict_idle_ms: int
+    background_max_entries: int
+    report_horizon_ms: int
+    id_half_life_ms: int
+    shape_half_life_ms: int
+    budget: Budget
+
+
+class Flagged(NamedTuple):
+    """What is remembered of a flag.
+
+    Attributes:
+        event_id, kind, subject_type, subject_id: as in the flag.
+        is_fact: a rule decided it.
+        reasons: its codes.
+    """
+
+    event_id: str
+    kind: str
+    subject_type: str
+    subject_id: str
+    is_fact: bool
+    reasons: list[str]
+
+    def save(self) -> bytes:
+        """As a JSON list."""
+        return orjson.dumps(tuple(self))
+
+    @classmethod
+    def load(cls, saved: bytes) -> Flagged:
+        """The inverse of `save`.
+
+        Raises:
+            ValueError, TypeError: it is something else.
+        """
+        return cls._make(orjson.loads(saved))
+
+
+class Learning:
+    """The models of one engine, and what they need to learn late.
+
+    Args:
+        config: limits and times.
+
+    Attributes:
+        events: event id → packed `Lesson`.
+        flags: flag id → `Flagged`.
+        verdicts: digests of verdicts seen, and of (event, judgement) taught.
+        reviews: verdicts counted, scores watched.
+    """
+
+    def __init__(self, config: LearningConfig) -> None:
+        self.events: Generations[bytes] = Generations(
+            config.event_max_entries, config.event_idle_ms
+        )
+        self.flags: Generations[Flagged] = Generations(
+            config.event_max_entries, config.event_idle_ms
+        )
+        self.verdicts: Generations[bool] = Generations(
+            config.verdict_max_entries, config.verdict_idle_ms
+        )
+        self.reviews = Reviews()
+        self._weights = Weights(_expert_weights(), config.budget)
+        self._risk_of_ids = RiskTable(TABLE, config.id_half_life_ms)
+        self._risk_of_shapes = RiskTable(TABLE, config.shape_half_life_ms)
+        self._background = Background(config.background_max_entries, config.report_horizon_ms)
+        self._codes = Codes()
+        self._seen = self._confirmed = self._lessons = 0
+        self._ids: list[int] = []
+        self._id_risk = 0.0
+        self._raw = [0.0] * len(KINDS)
+
+    def look_at(self, event: Event) -> None:
+        """Takes up the event that is to be scored next."""
+        self._ids = id_cells(event, self._codes)
+        self._raw = [0.0] * len(KINDS)
+        self._id_risk = self._highest_id_risk() if self._lessons else 0.0
+
+    def corrected(self, kind: str, score: float) -> float:
+        """A detector's score of the event at hand, 0..1, as verdicts have moved it."""
+        self._raw[_KIND_NUMBER[kind]] = score
+        if not self._lessons or not _ASKED_FROM < score < 1.0:
+            return score
+        place, weights = _kind_place(kind), self._weights.values
+        odds = (
+            weights[place] * log(score / (1.0 - score))
+            + weights[place + 1] * self._id_risk
+            + weights[place + 2]
+        )
+        return _probability(odds)
+
+    def judge(
+        self, event: Event, moment: Moment, f: Features | None, scores: Mapping[str, float],
+        flags: list[Flag], now_ms: int,
+    ) -> float:  # fmt: skip
+        """The chance, 0..1, that a reviewer would confirm some kind; remembers the event.
+
+        Args:
+            event: the one that was looked at.
+            moment, f: its local time and its features; None where there are none.
+            scores: by kind, corrected.
+            flags: those it led to; each gets the lesson among its `features`.
+            now_ms: the watermark, epoch ms.
+        """
+        prior = overall(scores)
+        if event.type != "tip" and not scores and not flags:
+            return prior
+        measures, ids, shapes = traits_of(event, moment, f, self._ids, self._codes)
+        inputs = [
+            1.0,
+            log((prior + _BASE) / (1.0 - prior + _BASE)),
+            *self._raw,
+            *measures,
+            *map(self._risk_of_ids.risks.__getitem__, ids),
+            *map(self._risk_of_shapes.risks.__getitem__, shapes),
+        ]
+        any_kind = prior
+        if self._lessons:
+            any_kind = _probability(sum(map(mul, self._weights.values, inputs)))
+        lesson = Lesson(_protected(flags) if flags else 0, inputs, ids, shapes)
+        self._remember(event.event_id, lesson, now_ms)
+        for flag in flags:
+            self._remember_flag(event.event_id, flag, lesson, now_ms)
+        return any_kind
+
+    def learn(self, verdict: Verdict, now_ms: int) -> Outcome:
+        """Applies a verdict; the same one again does nothing.
+
+        Args:
+            verdict: on an event or a flag.
+            now_ms: the watermark, epoch ms.
+        """
+        flagged = None if verdict.flag_id is None else self.flags.get(verdict.flag_id)
+        event_id = verdict.event_id or (None if flagged is None else flagged.event_id)
+        packed = None if event_id is None else self.events.get(event_id)
+        lesson = None if packed is None else Lesson.unpack(packed)
+        if lesson is None and verdict.features is not None:
+            lesson = Lesson.of_features(verdict.features)
+        if lesson is None and flagged is None:
+            return "unknown"
+        about = verdict.flag_id or verdict.event_id or ""
+        if not self._is_first(identity(about, verdict.reviewer, str(verdict.decided_ms)), now_ms):
+            return "duplicate"
+        reasons = [] if flagged is None else flagged.reasons
+        self.reviews.count(verdict.kind, verdict.judgement, reasons)
+        if verdict.judgement == "unclear":
+            return "unclear"
+        if lesson is None or _is_protected(verdict.kind, lesson, flagged):
+            return "counted"
+        is_true = verdict.judgement == "confirmed"
+        teacher = Teacher(verdict.reviewer, verdict.decided_ms // _DAY_MS)
+        if not (
+            self._is_first(_taught(event_id or about, verdict.judgement), now_ms)
+            and self._weights.admits(teacher, is_true)
+        ):
+            return "counted"
+        self._teach(lesson, verdict.kind, is_true, teacher, now_ms)
+        return "learned"
+
+    def _teach(
+        self, lesson: Lesson, kind: str, is_true: bool, teacher: Teacher, now_ms: int
+    ) -> None:
+        self._lessons += 1
+        self._correct(lesson, kind, is_true, teacher)
+        if not is_true:
+            self._step(lesson, 0.0, False, teacher)
+            return
+        self._confirmed += 1
+        self._risk_of_ids.confirm(lesson.ids, now_ms)
+        self._risk_of_shapes.confirm(lesson.shapes, now_ms)
+        rarity = self._seen / (self._confirmed * _BACKGROUND_A_LESSON)
+        shift = log(rarity) if rarity > 1.0 else 0.0
+        self._step(lesson, shift, True, teacher)
+        for sampled in self._background.draw(_BACKGROUND_A_LESSON, self._is_reported):
+            self._step(Lesson.unpack(sampled.lesson), shift, False, teacher)
+
+    def _step(self, lesson: Lesson, shift: float, is_true: bool, teacher: Teacher) -> None:
+        margin = sum(map(mul, self._weights.values, lesson.inputs)) + shift
+        self._weights.step(enumerate(lesson.inputs), margin, is_true, teacher)
+
+    def _correct(self, lesson: Lesson, kind: str, is_true: bool, teacher: Teacher) -> None:
+        """Moves the correction of a kind, if its detector had something to say."""
+        score = lesson.inputs[SCORES][_KIND_NUMBER[kind]]
+        if not _ASKED_FROM < score < 1.0:
+            return
+        place, weights = _kind_place(kind), self._weights.values
+        id_risk = _highest(lesson.inputs[ID_RISKS])
+        inputs = (log(score / (1.0 - score)), id_risk, 1.0)
+        margin = sum(map(mul, weights[place : place + _KIND_WEIGHTS], inputs))
+        self._weights.step(enumerate(inputs, place), margin, is_true, teacher)
+
+    def _remember(self, event_id: str, lesson: Lesson, now_ms: int) -> None:
+        self._seen += 1
+        packed = lesson.pack()
+        self.events.put(event_id, packed, now_ms)
+        self._background.add(event_id, now_ms, packed)
+        self._risk_of_ids.see(lesson.ids, now_ms)
+        stands_for = 1 if self._seen < _COUNT_ALL_UNTIL else _SAMPLED_OF
+        if hash_of(event_id) % stands_for == 0:
+            self._risk_of_shapes.see(lesson.shapes, now_ms, stands_for)
+            self._risk_of_shapes.refresh(lesson.shapes)
+            self._risk_of_ids.refresh(lesson.ids)
+            self.reviews.watch(self._raw)
+
+    def _remember_flag(self, event_id: str, flag: Flag, lesson: Lesson, now_ms: int) -> None:
+        record = flag.record
+        record["features"] = {**record["features"], **lesson.to_features()}
+        known = Flagged(
+            event_id, flag.kind, record["subject"]["type"], flag.subject_id, _is_fact(flag),
+            [reason["code"] for reason in record["reasons"]],
+        )  # fmt: skip
+        self.flags.put(record["flag_id"], known, now_ms)
+
+    def _highest_id_risk(self) -> float:
+        """The highest risk of what the event names; 0.0 where nothing speaks against any."""
+        table = self._risk_of_ids
+        risky = [cell for cell in self._ids if table.risks[cell] > 0.0]
+        if not risky:
+            return 0.0
+        table.refresh(risky)  # it has faded since
+        return _highest([table.risks[cell] for cell in risky])
+
+    def _is_first(self, digest: str, now_ms: int) -> bool:
+        if digest in self.verdicts:
+            return False
+        self.verdicts.put(digest, True, now_ms)
+        return True
+
+    def _is_reported(self, event_id: str) -> bool:
+        return _taught(event_id, "confirmed") in self.verdicts
+
+    def figures(self) -> dict[str, Any]:
+        """What it has learned, for metrics: counts only."""
+        return {
+            "lessons": self._lessons,
+            "confirmed": self._confirmed,
+            "by_kind": dict(self.reviews.by_kind),
+            "by_reason": dict(self.reviews.by_reason),
+            "drifts": dict(self.reviews.drifts),
+            "background": len(self._background),
+        }
+
+    def save(self) -> list[tuple[str, bytes]]:
+        """What is not in one of the maps, by part, as it is at this call."""
+        counts = {
+            "seen": self._seen,
+            "confirmed": self._confirmed,
+            "lessons": self._lessons,
+            "reviews": self.reviews.save(),
+        }
+        return [
+            ("counts", orjson.dumps(counts)),
+            ("weights", self._weights.save()),
+            *((f"ids {part}", each) for part, each in self._risk_of_ids.save().items()),
+            *((f"shapes {part}", each) for part, each in self._risk_of_shapes.save().items()),
+            *((f"background {part}", each) for part, each in self._background.save().items()),
+        ]
+
+    def load(self, part: str, saved: bytes) -> None:
+        """Takes over one part of `save`; they come in its order.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+        """
+        whose, _, rest = part.partition(" ")
+        if whose == "counts":
+            counts = orjson.loads(saved)
+            self.reviews.load(counts["reviews"])
+            self._seen, self._confirmed = int(counts["seen"]), int(counts["confirmed"])
+            self._lessons = int(counts["lessons"])
+        elif whose == "weights":
+            self._weights.load(saved)
+        elif whose == "ids":
+            self._risk_of_ids.load(rest, saved)
+        elif whose == "shapes":
+            self._risk_of_shapes.load(rest, saved)
+        elif whose == "background":
+            self._background.load(rest, saved)
+        else:
+            raise ValueError(f"found part {whose!r}, which `save` does not give")
+
+
+def overall(scores: Mapping[str, float]) -> float:
+    """The chance, 0..1, that a reviewer would confirm some kind, before any verdict.
+
+    >>> round(overall({"outsized": 1.0, "binge": 0.5}), 3)
+    0.72
+    """
+    none = 1.0
+    for kind, score in scores.items():
+        none *= 1.0 - _CONFIRMED.get(kind, 0.0) * score
+    return 1.0 - none
+
+
+def _expert_weights() -> list[float]:
+    risks = [_ID_RISK_AT_FIRST] * len(ID_CELLS)
+    risks += [_RISK_AT_FIRST] * len(SHAPE_CELLS)
+    of_any = [0.0, 1.0, *[0.0] * (len(KINDS) + len(MEASURES)), *risks]
+    return of_any + [1.0, _KIND_RISK_AT_FIRST, 0.0] * len(KINDS)
+
+
+def _kind_place(kind: str) -> int:
+    """Where the weights of a kind's correction begin."""
+    return len(INPUTS) + _KIND_WEIGHTS * _KIND_NUMBER[kind]
+
+
+def _probability(odds: float) -> float:
+    return 1.0 / (1.0 + exp(-odds)) if odds > -50.0 else 0.0
+
+
+def _highest(risks: list[float]) -> float:
+    return max(0.0, 0.0, *risks)
+
+
+def _taught(event_id: str, judgement: str) -> str:
+    return identity("taught", event_id, judgement)
+
+
+def _is_fact(flag: Flag) -> bool:
+    return any("rule" in reason for reason in flag.record["reasons"])
+
+
+def _protected(flags: list[Flag]) -> int:
+    """The kinds that a rule decided, as bits."""
+    bits = 0
+    for flag in flags:
+        if _is_fact(flag):
+            bits |= 1 << _KIND_NUMBER[flag.kind]
+    return bits
+
+
+def _is_protected(kind: str, lesson: Lesson, flagged: Flagged | None) -> bool:
+    if kind == "cap" or (flagged is not None and flagged.is_fact):
+        return True
+    return bool(lesson.protected & 1 << _KIND_NUMBER[kind])
