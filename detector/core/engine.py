@@ -187,8 +187,9 @@ class Engine:
             TraitReader(config.child_rooms, config.perks), self._learning.corrected,
         )  # fmt: skip
         self._streamer_view = StreamerView(
-            policy, currencies, self._fusion, config.streamer_max_entries, config.streamer_idle_ms
-        )
+            policy, currencies, self._fusion, self._learning.corrected,
+            config.streamer_max_entries, config.streamer_idle_ms,
+        )  # fmt: skip
         self.watermark_ms = 0
         self._meaning = {
             "base currency": currencies.base,
@@ -269,9 +270,8 @@ class Engine:
             self._rated.append(record)
         if verdict.judgement == "false_positive":
             self._cases.snooze(flagged.kind, *subject, now_ms + self._snooze_ms, now_ms)
-        elif verdict.judgement == "confirmed" and flagged.kind == "minor":
-            if subject[0] == "tipper" and "tipper" in self._views:
-                self._tipper_view.confirm_minor(subject[1], now_ms)
+        elif (verdict.judgement, flagged.kind) == ("confirmed", "minor"):
+            self._tipper_view.confirm_minor(flagged.subject_id, now_ms)
         return outcome
 
     def take_accounts(self) -> list[Record]:

@@ -50,7 +50,10 @@ before; is about an event that is not remembered."""
 
 OUTCOMES: tuple[Outcome, ...] = ("learned", "counted", "unclear", "duplicate", "unknown")
 
-_CONFIRMED = {"minor": 0.95, "outsized": 0.6, "binge": 0.6}
+_CONFIRMED = {
+    "minor": 0.95, "outsized": 0.6, "binge": 0.6, "gambling": 0.8, "ring": 0.8,
+    "refund_abuse": 0.7,
+}  # fmt: skip
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
 _BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
@@ -60,6 +63,8 @@ _COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
 _DAY_MS = 86_400_000
 _RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
 _KIND_WEIGHTS = 3
+_OF_STREAMERS = frozenset(("gambling", "ring"))  # found by the streamer view
+_IP = ID_CELLS.index("ip")
 _KIND_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -187,22 +192,16 @@ class Learning:
         prior = overall(scores)
         if event.type != "tip" and not scores and not flags:
             return prior
-        measures, ids, shapes = traits_of(event, moment, f, self._ids, self._codes)
-        inputs = [
-            1.0,
-            log((prior + _BASE) / (1.0 - prior + _BASE)),
-            *self._raw,
-            *measures,
-            *map(self._risk_of_ids.risks.__getitem__, ids),
-            *map(self._risk_of_shapes.risks.__getitem__, shapes),
-        ]
+        lesson = self._make_lesson(event, moment, f, prior, self._raw, self._ids)
         any_kind = prior
         if self._lessons:
-            any_kind = _probability(sum(map(mul, self._weights.values, inputs)))
-        lesson = Lesson(_protected(flags) if flags else 0, inputs, ids, shapes)
+            any_kind = _probability(sum(map(mul, self._weights.values, lesson.inputs)))
+        if flags:
+            lesson = lesson._replace(protected=_protected(flags))
         self._remember(event.event_id, lesson, now_ms)
         for flag in flags:
-            self._remember_flag(event.event_id, flag, lesson, now_ms)
+            of_view = self._lesson_of_view(flag, event, moment, f, scores)
+            self._remember_flag(event.event_id, flag, of_view, now_ms)
         return any_kind
 
     def learn(self, verdict: Verdict, now_ms: int) -> Outcome:
@@ -255,6 +254,35 @@ class Learning:
         self._step(lesson, shift, True, teacher)
         for sampled in self._background.draw(_BACKGROUND_A_LESSON, self._is_reported):
             self._step(Lesson.unpack(sampled.lesson), shift, False, teacher)
+
+    def _make_lesson(
+        self, event: Event, moment: Moment, f: Features | None, prior: float, raw: list[float],
+        ids: list[int],
+    ) -> Lesson:  # fmt: skip
+        measures, ids, shapes = traits_of(event, moment, f, ids, self._codes)
+        inputs = [
+            1.0,
+            log((prior + _BASE) / (1.0 - prior + _BASE)),
+            *raw,
+            *measures,
+            *map(self._risk_of_ids.risks.__getitem__, ids),
+            *map(self._risk_of_shapes.risks.__getitem__, shapes),
+        ]
+        return Lesson(0, inputs, ids, shapes)
+
+    def _lesson_of_view(
+        self, flag: Flag, event: Event, moment: Moment, f: Features | None,
+        scores: Mapping[str, float],
+    ) -> Lesson:  # fmt: skip
+        """What the view that raised the flag knows of the event, the same wherever the other is."""
+        is_streamers = flag.record["subject"]["type"] == "streamer"
+        own = {kind: score for kind, score in scores.items()
+               if (kind in _OF_STREAMERS) == is_streamers}  # fmt: skip
+        raw = [score if kind in own else 0.0 for kind, score in zip(KINDS, self._raw, strict=True)]
+        ids = self._ids
+        if is_streamers:
+            ids, f = [*ids[:_IP], 0, *ids[_IP + 1 :]], None
+        return self._make_lesson(event, moment, f, overall(own), raw, ids)
 
     def _step(self, lesson: Lesson, shift: float, is_true: bool, teacher: Teacher) -> None:
         margin = sum(map(mul, self._weights.values, lesson.inputs)) + shift

@@ -7,6 +7,7 @@ the hours a policy restricts. It reads no words, names or addresses: they are no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from detector.core.detectors.gambling import Gambling
@@ -40,6 +41,7 @@ class StreamerView:
         policy: the pack in force.
         currencies: amounts are compared in minor units of the base currency.
         fusion: makes flags of findings.
+        corrected: (kind, a detector's score) → the score, as verdicts have moved it.
         max_entries, idle_ms: how many streamers are remembered, and how long without an event.
 
     Attributes:
@@ -54,11 +56,13 @@ class StreamerView:
         policy: Policy,
         currencies: Currencies,
         fusion: Fusion,
+        corrected: Callable[[str, float], float],
         max_entries: int,
         idle_ms: int,
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
+        self._corrected = corrected
         self._rules: list[tuple[RoomCount, int, int]] = [
             (rule, minute_of(rule.starts), minute_of(rule.ends))
             for rule in policy.of_type(RoomCount)
@@ -137,7 +141,7 @@ class StreamerView:
             self._raise("cap", 1.0, reasons, seen, {})
 
     def _judge_gambling(self, seen: _Seen, score: float) -> None:
-        seen.scores["gambling"] = score
+        seen.scores["gambling"] = score = self._corrected("gambling", score)
         if score >= self._fusion.floor.get("gambling", 0.5):
             stakes = seen.room.stakes
             reasons, figures = self._gambling.explain(stakes), self._gambling.figures(stakes)
@@ -146,7 +150,7 @@ class StreamerView:
     def _judge_ring(self, seen: _Seen, is_member: bool) -> None:
         group = seen.room.group
         score = self._ring.score(group, is_member, seen.event.event_time_ms)
-        seen.scores["ring"] = score
+        seen.scores["ring"] = score = self._corrected("ring", score)
         if score >= self._fusion.floor.get("ring", 0.5):
             reasons, figures = self._ring.explain(group), self._ring.figures(group)
             self._raise("ring", score, reasons, seen, figures)

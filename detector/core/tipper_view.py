@@ -150,7 +150,7 @@ class TipperView:
             accounts = self.claimants.add(event.claimant_id, tipper_id, now_ms)
         found = Claim(event, tipper, self._population_of(event).traits, accounts)
         detector, flags = self._refund_abuse, []
-        score = detector.score(found)
+        score = self._corrected(detector.kind, detector.score(found))
         if score >= self._fusion.floor.get(detector.kind, 0.5):
             flag = self._fusion.flag(
                 detector.kind, score, detector.explain(found), event, ("tipper", tipper_id),
