@@ -56,11 +56,11 @@ class Background:
         max_entries: events held, half of them past the horizon.
         horizon_ms: event time after which one without a report is genuine.
 
-    >>> background = Background(max_entries=4, horizon_ms=1000)
+    >>> background = Background(max_entries=40, horizon_ms=1000)
     >>> for at_ms in range(0, 3000, 10):
     ...     background.add(f"e{at_ms}", at_ms, b"")
-    >>> [each.at_ms > 1990 for each in background.draw(3, lambda event_id: False)]
-    [False, False, True]
+    >>> [each.at_ms for each in background.draw(3, lambda event_id: event_id == "e70")]
+    [60, 1000]
     """
 
     def __init__(self, max_entries: int, horizon_ms: int) -> None:

@@ -190,7 +190,7 @@ def fuse(score: float, *reasons: Reason) -> Flag | None:
     fusion = Fusion(policy(), {"binge": Thresholds(0.5, 0.7, 0.9)}, month_long(), Storm(10, 1_000))
     event = Event()
     event.event_id, event.event_time_ms = "e1", START_MS
-    return fusion.flag("binge", score, list(reasons), event, ("tipper", "t1"), 1, None)
+    return fusion.flag("binge", score, list(reasons), event, ("tipper", "t1"), 1, {})
 
 
 def severity(score: float, *reasons: Reason) -> str | None:
