@@ -17,7 +17,9 @@ from tqdm import tqdm
 from detector.assembly import Assembly
 from detector.core.decode import Skipped
 from detector.core.event import Event, Rejected
-from detector.lab.backtest import Difference, Trial, run
+from detector.core.verdict import Verdict
+from detector.edges.verdict_file import read_verdicts
+from detector.lab.backtest import Difference, Feed, Trial, run
 from detector.lab.labels import LabelError, read_labels
 from detector.lab.report import render
 from detector.lab.scorecard import Names, scorecard
@@ -33,12 +35,14 @@ class Request:
         events, labels: JSON lines, plain or `.gz`.
         report: the HTML file to write; the JSON file is put beside it.
         show_ids: whether ids stand in the report; else digests do.
+        verdicts: JSON lines of what every engine learns from as it goes; None for nothing.
     """
 
     events: Path
     labels: Path
     report: Path
     show_ids: bool = False
+    verdicts: Path | None = None
 
     @property
     def beside(self) -> Path:
@@ -58,6 +62,7 @@ def backtest(request: Request, assemblies: list[tuple[str, Assembly]]) -> int:
 
     Raises:
         ConfigError: a file is not there or cannot be used.
+        VerdictError: a line is no verdict.
         OSError: the report cannot be written.
     """
     _check(request)
@@ -71,19 +76,22 @@ def backtest(request: Request, assemblies: list[tuple[str, Assembly]]) -> int:
         raise ConfigError(f"--labels {request.labels}: {error}") from None
     except StreamError as error:
         raise ConfigError(f"--events {request.events}: {error}") from None
-    trials = [
-        Trial(
-            name, decode, assembly.make_engine(),
-            assembly.settings.make_engine_config().thresholds, labels, stream,
-        )
-        for decode, (name, assembly) in zip(decoders, assemblies, strict=True)
-    ]  # fmt: skip
+    verdicts = _verdicts(request.verdicts)
+    trials = []
+    for decode, (name, assembly) in zip(decoders, assemblies, strict=True):
+        engine = assembly.make_engine()
+        thresholds = assembly.settings.make_engine_config().thresholds
+        feed = Feed(verdicts, engine.learn)
+        trials.append(Trial(name, decode, engine, thresholds, labels, stream, verdicts=feed))
     difference = Difference()
     run(_shown(_lines(request.events, "events"), stream.lines, "scoring"), trials, difference)
     card = scorecard(stream, labels, trials, difference, Names(request.show_ids))
     for trial, (_, assembly) in zip(card["trials"], assemblies, strict=True):
         trial["build"] = assembly.build()
-    card["files"] = {"events": request.events.name, "labels": request.labels.name}
+    card["files"] = {
+        "events": request.events.name, "labels": request.labels.name,
+        "verdicts": None if request.verdicts is None else request.verdicts.name,
+    }  # fmt: skip
     request.report.write_text(render(card), "utf-8")
     request.beside.write_bytes(orjson.dumps(card, option=orjson.OPT_INDENT_2) + b"\n")
     _say(stream, request)
@@ -102,6 +110,13 @@ def _check(request: Request) -> None:
 
 def _decode(assembly: Assembly, received_ms: int, line: bytes) -> Event | Rejected | Skipped:
     return assembly.decoder.decode(line.rstrip(b"\r\n"), received_ms)
+
+
+def _verdicts(path: Path | None) -> list[Verdict]:
+    try:
+        return [] if path is None else read_verdicts(path)
+    except OSError as error:
+        raise ConfigError(f"--verdicts {path}: {error.strerror}") from None
 
 
 def _lines(path: Path, option: str) -> Iterator[bytes]:

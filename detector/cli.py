@@ -118,6 +118,10 @@ def _add_backtest(command: Any) -> None:
         "--against", type=Path, metavar="TOML", help="other settings to hold these against"
     )
     added.add_argument(
+        "--verdicts", type=Path, metavar="FILE",
+        help="verdicts to learn from: each as events pass its decided_at; default: none",
+    )  # fmt: skip
+    added.add_argument(
         "--show-ids", action="store_true", help="with ids: personal data; default: digests"
     )
 
@@ -225,7 +229,10 @@ def _backtest(chosen: argparse.Namespace) -> int:
               _assemble(chosen))]  # fmt: skip
     if chosen.against is not None:
         sides.append((chosen.against.name, Assembly.load(chosen.against, chosen.mapping)))
-    return backtest(Request(chosen.events, chosen.labels, chosen.report, chosen.show_ids), sides)
+    return backtest(
+        Request(chosen.events, chosen.labels, chosen.report, chosen.show_ids, chosen.verdicts),
+        sides,
+    )
 
 
 def _check_config(chosen: argparse.Namespace) -> int:

@@ -66,6 +66,8 @@ def _head(card: dict[str, Any]) -> str:
         f"{cases and ' ('}{cases}{cases and ')'}, {labels['traps']:,} events that are traps, "
         f"{labels['known_good']:,} known to be good. An event without a label is taken for good."
     ]
+    if card["files"].get("verdicts") is not None:
+        lines.append(f"Learning from the verdicts in {escape(card['files']['verdicts'])}.")
     if stream["not_read"]:
         why = ", ".join(f"{escape(key)} {count:,}" for key, count in stream["not_read"].items())
         lines.append(

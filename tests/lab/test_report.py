@@ -187,11 +187,40 @@ def test_a_recorded_stream_and_its_labels_become_a_page_and_a_json(files: Path) 
     assert not (everyone - {None}) & words
 
 
+def test_verdicts_change_what_is_scored_after_them(files: Path) -> None:
+    labels = [orjson.loads(line) for line in (files / "l.jsonl").read_bytes().splitlines()]
+    times = {
+        event["event_id"]: event["event_time"]
+        for event in map(orjson.loads, (files / "e.jsonl").read_bytes().splitlines())
+    }
+    (files / "v.jsonl").write_bytes(
+        b"\n".join(
+            orjson.dumps(
+                {"event_id": each["event_id"], "verdict": "confirmed", "kind": each["kind"],
+                 "reviewer": "r1", "decided_at": times[each["event_id"]] + 60_000}
+            )
+            for each in labels if each["kind"]
+        )
+    )  # fmt: skip
+    cards = []
+    for options in ([], ["--verdicts", str(files / "v.jsonl")]):
+        done = run(
+            "backtest", "--events", str(files / "e.jsonl"), "--labels", str(files / "l.jsonl"),
+            "--report", str(files / "out3.html"), *options,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        cards.append(orjson.loads((files / "out3.json").read_bytes()))
+    curves = [card["trials"][0]["overall"]["curve"] for card in cards]
+    assert curves[0] != curves[1]
+    assert "verdicts in v.jsonl" in (files / "out3.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"--events": "nowhere.jsonl"}, "--events nowhere.jsonl: No such file or directory"),
         ({"--labels": "nowhere.jsonl"}, "--labels nowhere.jsonl: No such file or directory"),
+        ({"--verdicts": "nowhere.jsonl"}, "--verdicts nowhere.jsonl: No such file or directory"),
         ({"--report": "out.json"}, "--report out.json: expected a name that ends in .html"),
         ({"--report": "no/out.html"}, "--report no/out.html: there is no such directory"),
         ({"--labels": "odd.jsonl"}, "--labels odd.jsonl: line 1: kind: expected one of minor, "),
