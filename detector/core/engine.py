@@ -36,6 +36,7 @@ from detector.core.state import (
 from detector.core.streamer import StreamerStats, StreamerView
 from detector.core.tipper import checked
 from detector.core.tipper_view import TipperView
+from detector.core.verdict import Verdict
 
 SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
 """The kinds a decision has a score for, in the record's order."""
@@ -193,6 +194,10 @@ class Engine:
         if self._dedupe:
             self._seen.put(event.event_id, True, self.watermark_ms)
         return decision
+
+    def learn(self, verdict: Verdict) -> bool:
+        """Learns from a reviewer's verdict; whether it could."""
+        return False
 
     def _look(self, decision: Decision, moment: Moment) -> None:
         """Shows the event to the views that it is for."""
