@@ -11,8 +11,9 @@ from detector.core.event_reader import EventReader
 from detector.core.examples import check_examples
 from detector.edges.files import find, load_mapping, load_policy, shipped_config
 from detector.runtime.lane import Lane, OutputTopics, RekeyedLane, TipsLane
-from detector.runtime.ports import Partition
+from detector.runtime.ports import Partition, VerdictLog
 from detector.runtime.rekey import Rekeyer, View
+from detector.runtime.verdicts import Clerk, Learner
 from detector.settings import Settings, load_settings
 
 
@@ -86,6 +87,14 @@ class Assembly:
         ]
         engine = self.make_engine(VIEWS - set(self.rekeyed_views))
         return TipsLane(partition, self.decoder, engine, rekeyers, outputs, policy)
+
+    def make_learner(self, lane: Lane, verdicts: VerdictLog) -> Learner:
+        """What teaches a lane; that of the first partition of tips also keeps the books."""
+        topics, at = self.settings.topics, lane.partition
+        is_first = at == Partition(topics.tips, 0)
+        policy = f"{self.policy.name}@{self.policy.digest}"
+        clerk = Clerk(topics.verdicts, topics.dead_letters, policy) if is_first else None
+        return Learner(at, verdicts, lane.engines, clerk)
 
     def build(self) -> dict[str, str]:
         """What runs, for `build_info`."""

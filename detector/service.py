@@ -16,6 +16,7 @@ from detector.edges.kafka import connect
 from detector.edges.kafka_checkpoints import KafkaCheckpoints
 from detector.edges.kafka_sink import AtLeastOnceSink, ExactlyOnceSink
 from detector.edges.kafka_source import KafkaSource
+from detector.edges.kafka_verdicts import KafkaVerdicts
 from detector.edges.metrics import Metrics
 from detector.edges.topics import ensure_own_topics
 from detector.runtime.breaker import Breaker
@@ -56,6 +57,7 @@ class Service:
     status: Status = field(default_factory=Status)
     url: str = ""
     _worker: Worker | None = None
+    _verdicts: KafkaVerdicts | None = None
     _stopping: bool = False
 
     def stop(self) -> None:
@@ -91,6 +93,8 @@ class Service:
             return worker.run()
         finally:
             http.close()
+            if self._verdicts is not None:
+                self._verdicts.close()
 
     def make_worker(self, metrics: Metrics) -> Worker | None:
         """The loop and its clients; None if asked to stop before a broker answered."""
@@ -108,14 +112,17 @@ class Service:
             self._connect(lambda: KafkaCheckpoints(settings.kafka, settings.checkpoints_topic))
             if store else None
         )  # fmt: skip
-        if sink is None or (store and checkpoints is None):
+        verdicts = self._connect(lambda: KafkaVerdicts(settings.kafka, settings.topics.verdicts))
+        if sink is None or (store and checkpoints is None) or verdicts is None:
             source.close(2)
             return None
+        self._verdicts = verdicts
         clock = WallClock()
         opener = Opener(
             source, checkpoints, lambda partition: assembly.make_lane(partition, partitions),
             settings.checkpoints_topic,
             SaveEvery(settings.checkpoint.interval_s, settings.checkpoint.records), clock,
+            lambda lane: assembly.make_learner(lane, verdicts),
         )  # fmt: skip
         return Worker(
             source, sink, clock, opener, checkpoints, settings.topics.tips, metrics,

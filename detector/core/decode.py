@@ -52,19 +52,9 @@ class Decoder:
             data: the record's value; None is a Kafka tombstone.
             received_ms: when it reached us, epoch ms.
         """
-        if data is None:
-            return Rejected("not_json", "the record has no value")
-        if len(data) > self._max_record_bytes:
-            return Rejected(
-                "record_too_large",
-                f"{len(data)} bytes, expected at most {self._max_record_bytes}",
-            )
-        try:
-            record = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            return _refuse_syntax(data, error)
-        if record.__class__ is not dict:
-            return Rejected("not_object", "expected a JSON object")
+        record = read_object(data, self._max_record_bytes)
+        if record.__class__ is Rejected:
+            return record
         try:
             if self._mapping is not None:
                 record = self._mapping.to_canonical(record)
@@ -74,6 +64,25 @@ class Decoder:
         except Rejected as refusal:
             # A fresh object: the caught one would keep its traceback, and with it the record.
             return Rejected(refusal.reason, refusal.detail)
+
+
+def read_object(data: bytes | None, max_bytes: int) -> Any:
+    """The JSON object that a record's value is, as a dict; or why it is none.
+
+    >>> read_object(b'{"a": 1}', 100), read_object(b"[1]", 100).reason
+    ({'a': 1}, 'not_object')
+    """
+    if data is None:
+        return Rejected("not_json", "the record has no value")
+    if len(data) > max_bytes:
+        return Rejected("record_too_large", f"{len(data)} bytes, expected at most {max_bytes}")
+    try:
+        record = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        return _refuse_syntax(data, error)
+    if record.__class__ is not dict:
+        return Rejected("not_object", "expected a JSON object")
+    return record
 
 
 def _refuse_syntax(data: bytes, error: orjson.JSONDecodeError) -> Rejected:

@@ -1,24 +1,27 @@
-"""What all clients of Kafka have in common: their options, and waiting for a broker.
+"""What clients of Kafka have in common: options, waiting for a broker, reading without a group.
 
-Knows kafka-python, as do `kafka_source`, `kafka_sink`, `kafka_checkpoints` and `topics`, and
-nothing else does.
+Knows kafka-python, as do the other modules named after Kafka, and `topics`; nothing else does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
-from detector.runtime.ports import Stop
+from detector.runtime.ports import Retry, Stop
 from detector.settings import KafkaSettings, read_password
 
 T = TypeVar("T")
 
 ANSWER_MS = 3_000
 """How long a broker may take to answer one question."""
+
+_PATIENCE_S = 6.0
+_POLL_MS = 200
 
 REFUSED = (
     kafka_errors.TopicAuthorizationFailedError,
@@ -51,6 +54,80 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = read_password(settings)
     return options
+
+
+def make_reader(settings: KafkaSettings, isolation_level: str, fetch_bytes: int) -> KafkaConsumer:
+    """A consumer of no group, which is told what to read.
+
+    Raises:
+        KafkaError: no broker answers, or one refuses; `connect` sorts that out.
+    """
+    return KafkaConsumer(
+        **client_options(settings),
+        enable_auto_commit=False,
+        isolation_level=isolation_level,
+        auto_offset_reset="earliest",
+        max_poll_records=500,
+        fetch_max_bytes=fetch_bytes,
+        max_partition_fetch_bytes=fetch_bytes,
+        fetch_max_wait_ms=50,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def bounds(consumer: KafkaConsumer, at: TopicPartition) -> tuple[int, int]:
+    """Where a partition's log starts and ends, as far as the consumer's isolation lets it see.
+
+    Raises:
+        Retry: the broker is away.
+        Stop: not allowed.
+    """
+    try:
+        start = consumer.beginning_offsets([at], timeout_ms=ANSWER_MS)[at]
+        end = consumer.end_offsets([at], timeout_ms=ANSWER_MS)[at]
+    except REFUSED as error:
+        raise Stop(f"{at.topic}: reading is refused: {error}") from error
+    except (kafka_errors.KafkaError, KeyError) as error:
+        raise Retry(f"{at.topic}: {error}") from error
+    return int(start), int(end)
+
+
+def read_between(
+    consumer: KafkaConsumer, at: TopicPartition, since: int, until: int,
+    patience_s: float = _PATIENCE_S,
+) -> Iterator[Any]:  # fmt: skip
+    """The records of a partition between two offsets, read with a consumer that has no other task.
+
+    Args:
+        consumer: from `make_reader`.
+        at: the partition.
+        since, until: offsets; what lies before the log's start is not there.
+        patience_s: how long to wait while nothing comes.
+
+    Raises:
+        Retry: the broker is away, or nothing comes.
+        Stop: not allowed.
+    """
+    consumer.assign([at])
+    consumer.seek(at, since)
+    silent_ms = 0
+    while True:
+        try:
+            if (consumer.position(at, timeout_ms=ANSWER_MS) or since) >= until:
+                return
+            batches = consumer.poll(timeout_ms=_POLL_MS)
+        except REFUSED as error:
+            raise Stop(f"{at.topic}: reading is refused: {error}") from error
+        except kafka_errors.KafkaError as error:
+            raise Retry(f"{at.topic}: {error}") from error
+        silent_ms = 0 if batches else silent_ms + _POLL_MS
+        if silent_ms > patience_s * 1000:
+            raise Retry(f"{at.topic}[{at.partition}]: nothing comes: is a transaction open?")
+        for record in batches.get(at, ()):
+            if record.offset >= until:
+                return
+            yield record
 
 
 def connect(

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
 
-from detector.edges.kafka import ANSWER_MS, REFUSED, client_options
+from detector.edges.kafka import bounds, make_reader, read_between
 from detector.runtime.checkpoint import Manifest, chunk_names, manifest_key
 from detector.runtime.ports import Partition, Retry, Stop
 from detector.settings import KafkaSettings
 
 _FIRST_LOOK = 500
-_PATIENCE_POLLS = 30
+_FETCH_BYTES = 16 * 1024 * 1024
 
 
 class KafkaCheckpoints:
@@ -31,24 +31,10 @@ class KafkaCheckpoints:
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._topic = topic
-        self._consumer = self._connect(settings, "read_committed")
+        self._consumer = make_reader(settings, "read_committed", _FETCH_BYTES)
         # To `read_committed` a log ends before the first open transaction. What others have saved
         # behind that counts too, so the end asked for is the log's own, and reading waits for it.
-        self._ends = self._connect(settings, "read_uncommitted")
-
-    def _connect(self, settings: KafkaSettings, isolation_level: str) -> KafkaConsumer:
-        return KafkaConsumer(
-            **client_options(settings),
-            enable_auto_commit=False,
-            isolation_level=isolation_level,
-            auto_offset_reset="earliest",
-            max_poll_records=500,
-            fetch_max_bytes=16 * 1024 * 1024,
-            max_partition_fetch_bytes=16 * 1024 * 1024,
-            fetch_max_wait_ms=50,
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-        )
+        self._ends = make_reader(settings, "read_uncommitted", _FETCH_BYTES)
 
     def find(self, partition: Partition) -> KafkaSaved | None:
         at = TopicPartition(self._topic, partition.partition)
@@ -90,37 +76,11 @@ class KafkaCheckpoints:
             )
 
     def _bounds(self, at: TopicPartition) -> tuple[int, int]:
-        try:
-            start = self._ends.beginning_offsets([at], timeout_ms=ANSWER_MS)[at]
-            end = self._ends.end_offsets([at], timeout_ms=ANSWER_MS)[at]
-        except REFUSED as error:
-            raise Stop(f"{self._topic}: reading is refused: {error}") from error
-        except (kafka_errors.KafkaError, KeyError) as error:
-            raise Retry(f"{self._topic}: {error}") from error
-        return int(start), int(end)
+        return bounds(self._ends, at)
 
     def _read(self, at: TopicPartition, since: int, until: int) -> Iterator[Any]:
         """The records between two offsets."""
-        consumer = self._consumer
-        consumer.assign([at])
-        consumer.seek(at, since)
-        silent = 0
-        while True:
-            try:
-                if (consumer.position(at, timeout_ms=ANSWER_MS) or since) >= until:
-                    return
-                batches = consumer.poll(timeout_ms=200)
-            except REFUSED as error:
-                raise Stop(f"{self._topic}: reading is refused: {error}") from error
-            except kafka_errors.KafkaError as error:
-                raise Retry(f"{self._topic}: {error}") from error
-            silent = 0 if batches else silent + 1
-            if silent > _PATIENCE_POLLS:
-                raise Retry(f"{self._topic}[{at.partition}]: nothing comes: is a transaction open?")
-            for record in batches.get(at, ()):
-                if record.offset >= until:
-                    return
-                yield record
+        return read_between(self._consumer, at, since, until)
 
 
 class KafkaSaved:

@@ -10,7 +10,7 @@ from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,6 +30,7 @@ from detector.core.engine import Engine
 from detector.core.event import REASONS, EventType
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
+from detector.core.verdict import Judgement
 from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes
 from detector.runtime.status import Status
@@ -97,6 +98,13 @@ METRICS: tuple[Spec, ...] = (
     Spec("accounts", "gauge",
          "Accounts that ever lost points, by tier of credit. A shift to C and D: cases add up.",
          (("subject", SUBJECT_TYPES), ("tier", TIERS))),
+    Spec("verdicts_total", "counter",
+         "Reviewers' verdicts read from their topic, each once in all instances together. "
+         "unreadable: no verdict, see the dead letters; lost: deleted before they were read.",
+         (("verdict", (*get_args(Judgement), "unreadable", "lost")),)),
+    Spec("lessons_total", "counter",
+         "Verdicts that taught an engine; one teaches every partition. Standing still while "
+         "verdicts come: they carry no features, or are about events that are long forgotten."),
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
     Spec("lag_seconds", "gauge",
@@ -218,6 +226,9 @@ class Metrics:
         for name in ("skipped", "dead_letters"):
             for reason, count in getattr(tally, name).items():
                 metric[name + "_total"].labels(reason).inc(count)
+        for verdict, count in tally.verdicts.items():
+            metric["verdicts_total"].labels(verdict).inc(count)
+        metric["lessons_total"].inc(tally.lessons)
         for (kind, severity), count in tally.flags.items():
             metric["flags_total"].labels(kind, severity).inc(count)
         for (kind, step), count in tally.cases.items():

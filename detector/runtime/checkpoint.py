@@ -12,6 +12,12 @@ to, so that a manifest never says more than was committed:
 A large state is written over several commits: the cut is taken at once, the chunks follow, the
 manifest comes last; until then the manifest before it holds. Once a whole save is complete, the
 chunks it replaces are deleted (tombstones), and so are those a killed instance left unfinished.
+
+Verdicts come from another log, so when they were learned is no function of the partition's own
+records. The manifest says how far that log had been read at the cut, and is written again with a
+*mark* by each commit whose records were scored after more verdicts were learned; a replay learns
+them at the same offsets. Manifests of partitions that have learned nothing say `"format": 1`, as
+before there were marks, the others 2.
 """
 
 from __future__ import annotations
@@ -27,9 +33,14 @@ import detector
 from detector.core.state import StateError
 from detector.runtime.ports import Output, Partition, Saved
 
-FORMAT = 1
+FORMAT = 2
+"""Of a manifest with positions or marks; without them it is written as format 1."""
+
 SLICE_BYTES = 4_000_000
 """Chunks handed to one commit, at most (and the last of them whole)."""
+
+MOST_VERDICTS = 5_000
+"""Learned between two cuts, at most: a replay holds them in memory."""
 
 _MOST_SAVES = 64
 _SMALL_BYTES = 1_000_000
@@ -52,6 +63,18 @@ class Save(NamedTuple):
     digest: str
 
 
+class Mark(NamedTuple):
+    """Verdicts were learned before the record at `next_offset` was scored.
+
+    Attributes:
+        next_offset: of the partition.
+        positions: partition of the verdict topic → offset up to which they were.
+    """
+
+    next_offset: int
+    positions: dict[int, int]
+
+
 class Manifest(NamedTuple):
     """A saved state.
 
@@ -61,6 +84,8 @@ class Manifest(NamedTuple):
         version: of the detector that saved it.
         since: no chunk of it lies before this offset of the store.
         saves: a whole one, then changes.
+        positions: partition of the verdict topic → offset up to which the state has learned.
+        marks: what was learned after it.
     """
 
     next_offset: int
@@ -68,11 +93,27 @@ class Manifest(NamedTuple):
     version: str
     since: int
     saves: tuple[Save, ...]
+    positions: dict[int, int] = {}  # noqa: RUF012  never changed
+    marks: tuple[Mark, ...] = ()
+
+    def before(self, offset: int) -> Manifest:
+        """The same without the marks from an offset on."""
+        marks = tuple(mark for mark in self.marks if mark.next_offset < offset)
+        return self._replace(marks=marks)
+
+    @property
+    def format(self) -> int:
+        """The oldest format that can say it."""
+        return FORMAT if self.positions or self.marks else 1
 
     def to_bytes(self) -> bytes:
-        return orjson.dumps(
-            {"format": FORMAT, **self._asdict(), "saves": [each._asdict() for each in self.saves]}
-        )
+        record = {"format": self.format, **self._asdict()}
+        record["saves"] = [each._asdict() for each in self.saves]
+        if self.format == 1:
+            del record["positions"], record["marks"]
+        else:
+            record["marks"] = [each._asdict() for each in self.marks]
+        return orjson.dumps(record, option=orjson.OPT_NON_STR_KEYS)
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
@@ -84,17 +125,27 @@ class Manifest(NamedTuple):
         try:
             record = dict(orjson.loads(data))
             found = record.pop("format")
-            if found != FORMAT:
+            if found not in (1, FORMAT):
                 raise StateError(
-                    f"checkpoint: format {found!r}; expected {FORMAT}: run the version of "
+                    f"checkpoint: format {found!r}; expected 1 or {FORMAT}: run the version of "
                     "tip-detector that wrote it, or start cold from an empty checkpoint topic"
                 )
             record["saves"] = tuple(Save(**each) for each in record["saves"])
+            if found == FORMAT:
+                record["positions"] = _positions(record["positions"])
+                record["marks"] = tuple(
+                    Mark(each["next_offset"], _positions(each["positions"]))
+                    for each in record["marks"]
+                )
             return cls(**record)
         except (orjson.JSONDecodeError, TypeError, ValueError, KeyError) as error:
             if isinstance(error, StateError):
                 raise
             raise StateError(f"checkpoint: not a manifest: {type(error).__name__}") from error
+
+
+def _positions(record: dict[str, int]) -> dict[int, int]:
+    return {int(number): offset for number, offset in record.items()}
 
 
 def manifest_key(partition: Partition) -> bytes:
@@ -186,10 +237,46 @@ class Checkpointer:
         self._records = 0
         self._begun_s = now_s
         self._under_way: _Writing | None = None
+        self._marks = [] if manifest is None else list(manifest.marks)
+        self._positions = {} if manifest is None else manifest.positions
+        if self._marks:
+            self._positions = self._marks[-1].positions
+        self._is_marked = False  # since the manifest was last written
+        self._verdicts = 0  # since the last cut
 
     def count(self, records: int) -> None:
         """Records processed since the last call."""
         self._records += records
+
+    @property
+    def room(self) -> int:
+        """Verdicts that may be learned before the next cut."""
+        return max(0, MOST_VERDICTS - self._verdicts)
+
+    def mark(self, mark: Mark, verdicts: int) -> None:
+        """Verdicts were learned; `write_marks` must go with the commit of what is scored next.
+
+        Args:
+            mark: when, and up to where.
+            verdicts: how many, at most `room`.
+        """
+        self._marks.append(mark)
+        self._positions = mark.positions
+        self._is_marked = True
+        self._verdicts += verdicts
+        self.count(verdicts)
+        if not self.room:
+            self.hurry()
+
+    def write_marks(self) -> list[Output]:
+        """The manifest with the marks that it lacks; empty when it lacks none.
+
+        Asked after `step`, which may have written them with a manifest of its own.
+        """
+        if self.manifest is None or not self._is_marked:
+            return []
+        self.manifest = self.manifest._replace(marks=tuple(self._marks))
+        return [self._write_manifest(self.manifest)]
 
     def is_busy(self, now_s: float) -> bool:
         """Whether `step` has something to write."""
@@ -215,8 +302,10 @@ class Checkpointer:
         chunks = self._stateful.save_changes() if kept else self._stateful.save_all()
         name = f"{self._epoch}.{self._number}"
         self._number += 1
-        self._under_way = _Writing(name, chunks, next_offset, since, kept)
-        self._records = 0
+        self._under_way = _Writing(
+            name, chunks, next_offset, since, kept, self._positions, len(self._marks)
+        )
+        self._records = self._verdicts = 0
         self._begun_s = now_s
 
     def step(
@@ -260,34 +349,41 @@ class Checkpointer:
 
     def _finish(self, writing: _Writing, now_s: float, now_ms: int) -> list[Output]:
         before = self.manifest
+        del self._marks[: writing.marks]
         self.manifest = Manifest(
             writing.next_offset, now_ms, detector.__version__, writing.since,
-            (*writing.kept, writing.save()),
+            (*writing.kept, writing.save()), writing.positions, tuple(self._marks),
         )  # fmt: skip
         self.saved_s = now_s
         self._under_way = None
-        outputs = [self._record(manifest_key(self._partition), self.manifest.to_bytes())]
+        outputs = [self._write_manifest(self.manifest)]
         if not writing.kept:
             garbage = self._garbage + (chunk_names(before, self._partition) if before else [])
             outputs += [self._record(key, None) for key in garbage]
             self._garbage = []
         return outputs
 
+    def _write_manifest(self, manifest: Manifest) -> Output:
+        self._is_marked = False
+        return self._record(manifest_key(self._partition), manifest.to_bytes())
+
     def _record(self, key: bytes, value: bytes | None) -> Output:
         return Output(self._topic, key, value, [], self._partition.partition)
 
 
 class _Writing:
-    """A save under way."""
+    """A save under way; its positions, and how many of the marks, are those of the cut."""
 
     def __init__(
         self, name: str, chunks: Iterator[bytes], next_offset: int, since: int,
-        kept: tuple[Save, ...],
+        kept: tuple[Save, ...], positions: dict[int, int], marks: int,
     ) -> None:  # fmt: skip
         self.name = name
         self.next_offset = next_offset
         self.since = since
         self.kept = kept
+        self.positions = positions
+        self.marks = marks
         self.count = 0
         self.is_done = False
         self._chunks = chunks
@@ -315,7 +411,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
         "next_offset": manifest.next_offset,
         "saved_at_ms": manifest.saved_at_ms,
         "version": manifest.version,
-        "format": FORMAT,
+        "format": manifest.format,
         "saves": len(manifest.saves),
         "chunks": sum(each.chunks for each in manifest.saves),
         "bytes": sum(each.bytes for each in manifest.saves),

@@ -8,10 +8,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from detector.core.state import StateError
-from detector.runtime.checkpoint import Checkpointer, SaveEvery, chunk_names, load
+from detector.runtime.checkpoint import (
+    Checkpointer,
+    Manifest,
+    Mark,
+    SaveEvery,
+    chunk_names,
+    load,
+)
 from detector.runtime.lane import Lane
 from detector.runtime.ports import Checkpoints, Clock, Output, Partition, Record, Source, Stop
 from detector.runtime.tally import Tally
+from detector.runtime.verdicts import MOST_AT_ONCE, Learner
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +34,19 @@ class Owned:
         silent_until: records before this offset only rebuild state: what came of them was
             committed before.
         is_cold: it began with an empty state although the group had read from it before.
+        learner: teaches the lane's engines; None where verdicts are not read.
     """
 
     lane: Lane
     checkpointer: Checkpointer | None
     silent_until: int
     is_cold: bool = False
+    learner: Learner | None = None
 
     def process(
         self, records: Sequence[Record], tally: Tally, outputs: list[Output], clock: Clock
     ) -> None:
-        """Scores a batch; the part before `silent_until` in silence.
+        """Learns what verdicts have come, then scores a batch; before `silent_until` in silence.
 
         Raises:
             Stop: the log begins again. What is passed on would be taken for repeated.
@@ -46,16 +56,47 @@ class Owned:
                 f"{self.lane.partition}: offset {records[0].offset} came after "
                 f"{self.lane.next_offset - 1}: was the topic deleted and made again?"
             )
-        silent = 0
-        if records[0].offset < self.silent_until:
-            silent = bisect_left(records, self.silent_until, key=lambda record: record.offset)
-            self.lane.process(records[:silent], Tally(), [], clock)
-            self.lane.promise(1, False, clock.steady_s())  # what it would have passed on
-            tally.replayed += silent
-        if silent < len(records):
-            self.lane.process(records[silent:] if silent else records, tally, outputs, clock)
+        at = 0
+        while at < len(records):
+            offset = records[at].offset
+            is_silent = offset < self.silent_until
+            self._learn(offset, is_silent, tally, outputs)
+            end = self._end_of_run(records, at) if is_silent else len(records)
+            run = records if end - at == len(records) else records[at:end]
+            if is_silent:
+                self.lane.process(run, Tally(), [], clock)
+                self.lane.promise(1, False, clock.steady_s())  # what it would have passed on
+                tally.replayed += len(run)
+            else:
+                self.lane.process(run, tally, outputs, clock)
+            at = end
         if self.checkpointer is not None:
             self.checkpointer.count(len(records))
+
+    def _end_of_run(self, records: Sequence[Record], at: int) -> int:
+        """Up to where to go on in silence: its end, or until something is to be learned again."""
+        stop = self.silent_until
+        if self.learner is not None and self.learner.next_mark is not None:
+            stop = min(stop, self.learner.next_mark)
+        return bisect_left(records, stop, at, key=lambda record: record.offset)
+
+    def _learn(self, offset: int, is_silent: bool, tally: Tally, outputs: list[Output]) -> None:
+        """Learns what belongs before the record at `offset`: again, or for the first time.
+
+        New verdicts wait for a first complete save: until there is a manifest, no mark of them
+        could be written.
+        """
+        learner, checkpointer = self.learner, self.checkpointer
+        if learner is None:
+            return
+        learner.learn_again(offset)
+        if is_silent or (checkpointer is not None and checkpointer.manifest is None):
+            return
+        room = MOST_AT_ONCE if checkpointer is None else checkpointer.room
+        before = learner.positions
+        learned = learner.learn(room, tally, outputs)
+        if checkpointer is not None and learner.positions is not before:
+            checkpointer.mark(Mark(offset, learner.positions), learned)
 
     def reached(self, position: int) -> None:
         """Told how far has been read: what is left of a replay may be no records at all.
@@ -64,6 +105,8 @@ class Owned:
         """
         if self.lane.next_offset < self.silent_until <= position:
             self.lane.next_offset = self.silent_until
+            if self.learner is not None:
+                self.learner.learn_again(self.silent_until)
 
     @property
     def is_replaying(self) -> bool:
@@ -80,11 +123,13 @@ class Opener:
         topic: the store's, for what will be saved.
         every: how often it will be.
         clock: for log lines and the first save.
+        make_learner: what teaches a lane; None where verdicts are not read.
     """
 
     def __init__(
         self, source: Source, checkpoints: Checkpoints | None,
         make_lane: Callable[[Partition], Lane], topic: str, every: SaveEvery, clock: Clock,
+        make_learner: Callable[[Lane], Learner] | None = None,
     ) -> None:  # fmt: skip
         self._source = source
         self._checkpoints = checkpoints
@@ -92,6 +137,7 @@ class Opener:
         self._topic = topic
         self._every = every
         self._clock = clock
+        self._make_learner = make_learner
 
     def open(self, partition: Partition, on_progress: Callable[[], None]) -> Owned:
         """The partition with its state.
@@ -124,6 +170,9 @@ class Opener:
         load(lane, saved, on_progress)
         lane.next_offset = manifest.next_offset
         silent_until = manifest.next_offset if committed is None else committed
+        # What was learned after the offset that the group was set back to is learned anew.
+        manifest = manifest.before(silent_until)
+        learner = self._teach(lane, manifest)
         self._go_to(lane, silent_until)
         log.info(
             "%s is ours: state of offset %d loaded in %.1f s, %d records to replay",
@@ -134,7 +183,16 @@ class Opener:
             partition, lane, self._topic, self._every, store.end(partition), manifest,
             saved.strays, self._clock.steady_s(),
         )  # fmt: skip
-        return Owned(lane, checkpointer, silent_until)
+        return Owned(lane, checkpointer, silent_until, learner=learner)
+
+    def _teach(self, lane: Lane, manifest: Manifest | None) -> Learner | None:
+        """What teaches the lane, at the place where its saved state ends."""
+        if self._make_learner is None:
+            return None
+        learner = self._make_learner(lane)
+        if manifest is not None:
+            learner.recall(manifest.positions, manifest.marks)
+        return learner
 
     def _begin_cold(
         self, lane: Lane, committed: int | None, garbage: list[bytes], why: str
@@ -157,7 +215,7 @@ class Opener:
                 self._clock.steady_s(),
             )  # fmt: skip
             checkpointer.begin(lane.next_offset, self._clock.steady_s(), lambda: end)
-        return Owned(lane, checkpointer, lane.next_offset, is_cold)
+        return Owned(lane, checkpointer, lane.next_offset, is_cold, self._teach(lane, None))
 
     def _check_end(self, partition: Partition, reached: int) -> None:
         """Refuses a log that ends before what was read from it: its offsets mean other records."""

@@ -229,6 +229,45 @@ class Checkpoints(Protocol):
         """Gives back what it holds."""
 
 
+class Found(NamedTuple):
+    """Records of the verdict log, by partition and offset, each with its partition.
+
+    Attributes:
+        records: those there are.
+        lost: how many offsets are gone: retention was faster, or the topic was made anew.
+    """
+
+    records: list[tuple[int, Record]]
+    lost: int = 0
+
+
+class VerdictLog(Protocol):
+    """Where reviewers' verdicts are read from. Called from the loop's thread only."""
+
+    def spans(self) -> Mapping[int, tuple[int, int]]:
+        """Partition → (its oldest offset, the offset to be read next), as far as is known.
+
+        Asked before every batch: never waits for long, and knows nothing while the topic is absent.
+        """
+
+    def ends(self) -> Mapping[int, int]:
+        """The end offset of each partition there is, as the broker says now.
+
+        Raises:
+            Retry: the broker is away.
+        """
+
+    def read(self, since: Mapping[int, int], until: Mapping[int, int]) -> Found:
+        """The records between two positions; a partition that `since` lacks is read from its start.
+
+        Raises:
+            Retry: the broker is away.
+        """
+
+    def close(self) -> None:
+        """Gives back what it holds."""
+
+
 class Clock(Protocol):
     """The wall clock and a steady one: the loop's, never the engine's."""
 

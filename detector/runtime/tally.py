@@ -22,13 +22,16 @@ class Tally:
         scores: kind → events by tenth of the score, for scores above 0.
         tips: tips scored: the total behind `scores`.
         replayed: records that only rebuilt state.
+        verdicts: judgement → verdicts read, `unreadable` and `lost` ones too: by one partition for
+            all of them. `lessons`: those that taught an engine something, once an engine.
         rekeyed: events shown to the other view; where they were read they count in `events`.
         decode_s, score_s: time spent.
     """
 
     __slots__ = (
         "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late",
-        "rekeyed", "replayed", "score_s", "score_sums", "scores", "skipped", "tips", "unpaged",
+        "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores", "skipped", "tips",
+        "unpaged", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,10 +41,12 @@ class Tally:
         self.tips = 0
         self.replayed = 0
         self.rekeyed = 0
+        self.lessons = 0
         self.decode_s = 0.0
         self.score_s = 0.0
         self.skipped: Counter[str] = Counter()
         self.dead_letters: Counter[str] = Counter()
+        self.verdicts: Counter[str] = Counter()
         self.flags: Counter[tuple[str, str]] = Counter()
         self.cases: Counter[tuple[str, str]] = Counter()
         self.unpaged = 0

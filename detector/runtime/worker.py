@@ -222,14 +222,15 @@ class Worker:
         if checkpointer is None or self._checkpoints is None:
             return []
         partition, store = owned.lane.partition, self._checkpoints
+        saves: list[Output] = []
         try:
-            return checkpointer.step(
+            saves = checkpointer.step(
                 owned.lane.next_offset, self._clock.steady_s(), self._clock.now_ms(),
                 lambda: store.end(partition),
             )  # fmt: skip
         except Retry as error:
             log.warning("%s: state not saved yet: %s", partition, error)
-            return []
+        return saves + checkpointer.write_marks()
 
     def _save_all(self) -> None:
         """Saves what is not saved yet, so that the next start has nothing to replay."""

@@ -187,8 +187,8 @@ def test_state_is_found_and_read_after_the_log_was_compacted(contract: Contract)
 
 def test_a_manifest_of_another_format_is_refused_with_words(contract: Contract) -> None:
     tips = Partition(contract.tips, 1)
-    transact(contract, 1, [(manifest_key(tips), b'{"format":2,"something":"else"}')])
-    with pytest.raises(StateError, match=r"format 2; expected 1: run the version"):
+    transact(contract, 1, [(manifest_key(tips), b'{"format":3,"something":"else"}')])
+    with pytest.raises(StateError, match=r"format 3; expected 1 or 2: run the version"):
         find(contract.store(), tips)
 
 

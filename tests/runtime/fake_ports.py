@@ -15,10 +15,19 @@ from detector.assembly import Assembly
 from detector.edges.kafka_checkpoints import KafkaCheckpoints
 from detector.edges.metrics import Metrics
 from detector.runtime.breaker import Breaker
-from detector.runtime.checkpoint import SaveEvery
+from detector.runtime.checkpoint import Mark, SaveEvery
 from detector.runtime.lane import Lane
-from detector.runtime.owned import Opener
-from detector.runtime.ports import Aborted, Changes, Output, Partition, Retry, Stop
+from detector.runtime.owned import Opener, Owned
+from detector.runtime.ports import (
+    Aborted,
+    Changes,
+    Found,
+    Output,
+    Partition,
+    Record,
+    Retry,
+    Stop,
+)
 from detector.runtime.status import Pace, Status
 from detector.runtime.worker import Worker
 from tests.runtime.fake_kafka import NONE, Broker, FakeRecord, Membership
@@ -197,6 +206,50 @@ class Store(KafkaCheckpoints):
                 yield record
 
 
+class FakeVerdicts:
+    """See `ports.VerdictLog`.
+
+    Attributes:
+        is_away: no broker answers.
+    """
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self.is_away = False
+        self._broker = broker
+        self._topic = topic
+
+    def spans(self) -> Mapping[int, tuple[int, int]]:
+        return {
+            at.partition: (self._broker.starts.get(at, 0), self._broker.end(at))
+            for at in self._partitions()
+        }
+
+    def ends(self) -> Mapping[int, int]:
+        if self.is_away:
+            raise Retry("no broker answers")
+        return {number: end for number, (_, end) in self.spans().items()}
+
+    def read(self, since: Mapping[int, int], until: Mapping[int, int]) -> Found:
+        records: list[tuple[int, Record]] = []
+        lost = 0
+        for number, last in sorted(until.items()):
+            start, end = self.spans().get(number, (0, 0))
+            first = since.get(number, start)
+            if first >= last:
+                continue
+            if self.is_away:
+                raise Retry("no broker answers")
+            lost += max(0, min(start, last) - first) + max(0, last - max(end, first))
+            found, _ = self._broker.read(Partition(self._topic, number), max(start, first))
+            records += [(number, each) for each in found if each.offset < last]
+        return Found(records, lost)
+
+    def close(self) -> None: ...
+
+    def _partitions(self) -> list[Partition]:
+        return [at for at in self._broker.logs if at.topic == self._topic]
+
+
 @dataclass
 class FakeClock:
     """A hundredth of a second goes by whenever somebody looks."""
@@ -218,12 +271,34 @@ def make_broker(assembly: Assembly, tips: int = 1) -> Broker:
     """A broker with the topics of a configuration, all of which have as many partitions."""
     topics, settings = assembly.settings.topics, assembly.settings
     names = [topics.tips, topics.flags, topics.accounts, topics.scores, topics.dead_letters,
+             topics.verdicts,
              settings.rekeyed_topic, settings.checkpoints_topic]  # fmt: skip
     return Broker(dict.fromkeys(names, tips))
 
 
+class _WatchedOpener(Opener):
+    """Tells of every mark that is made of a partition it has opened."""
+
+    marked: list[tuple[Partition, Mark]]
+
+    def open(self, partition: Partition, on_progress: Callable[[], None]) -> Owned:
+        owned = super().open(partition, on_progress)
+        assert owned.checkpointer is not None
+        make = owned.checkpointer.mark
+
+        def mark(mark: Mark, verdicts: int) -> None:
+            self.marked.append((partition, mark))
+            make(mark, verdicts)
+
+        owned.checkpointer.mark = mark  # type: ignore[method-assign]
+        return owned
+
+
 class Instance:
     """One running detector, turn by turn.
+
+    Attributes:
+        marked: every mark it has made, also of commits that did not come about.
 
     Args:
         assembly: its configuration.
@@ -244,6 +319,7 @@ class Instance:
         self.source = FakeSource(broker, member, [tips, rekeyed])
         self.sink = FakeSink(broker)
         self.store = Store(broker, store)
+        self.verdicts = FakeVerdicts(broker, settings.topics.verdicts)
         self.metrics = Metrics(assembly.build())
         self.status = Status()
         self.lanes: dict[Partition, Lane] = {}
@@ -252,9 +328,12 @@ class Instance:
             self.lanes[partition] = assembly.make_lane(partition, broker.counts[rekeyed])
             return self.lanes[partition]
 
-        opener = Opener(
-            self.source, self.store, make_lane, store, SaveEvery(1e9, save_every), self.clock
-        )
+        self.marked: list[tuple[Partition, Mark]] = []
+        opener = _WatchedOpener(
+            self.source, self.store, make_lane, store, SaveEvery(1e9, save_every), self.clock,
+            lambda lane: assembly.make_learner(lane, self.verdicts),
+        )  # fmt: skip
+        opener.marked = self.marked
         self.worker = Worker(
             self.source, self.sink, self.clock, opener, self.store, tips, self.metrics,
             Pace(commit_interval_s=0.5, idle_after_s=1.0),

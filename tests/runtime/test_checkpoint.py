@@ -15,6 +15,7 @@ from detector.runtime import checkpoint
 from detector.runtime.checkpoint import (
     Checkpointer,
     Manifest,
+    Mark,
     Save,
     SaveEvery,
     chunk_names,
@@ -118,6 +119,8 @@ class Desk:
 
 # -- the manifest --------------------------------------------------------------------------------
 
+POSITIONS = st.dictionaries(st.integers(0, 9_999), st.integers(0, 2**63 - 1))
+
 
 @given(
     st.builds(
@@ -129,6 +132,10 @@ class Desk:
         saves=st.lists(
             st.builds(Save, name=st.just("7.0"), chunks=st.integers(0, 99),
                       bytes=st.integers(0, 2**40), digest=st.just("ab"))
+        ).map(tuple),
+        positions=POSITIONS,
+        marks=st.lists(
+            st.builds(Mark, next_offset=st.integers(0, 2**63 - 1), positions=POSITIONS)
         ).map(tuple),
     )
 )  # fmt: skip
@@ -143,9 +150,9 @@ def test_the_manifest_of_the_first_release_is_written_and_read_byte_for_byte() -
 
 def test_a_manifest_of_another_format_is_refused_with_what_to_do() -> None:
     with pytest.raises(StateError) as refused:
-        Manifest.parse(b'{"format": 2, "something": "else"}')
+        Manifest.parse(b'{"format": 3, "something": "else"}')
     assert str(refused.value) == (
-        "checkpoint: format 2; expected 1: run the version of tip-detector that wrote it, or "
+        "checkpoint: format 3; expected 1 or 2: run the version of tip-detector that wrote it, or "
         "start cold from an empty checkpoint topic"
     )
 

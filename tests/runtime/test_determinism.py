@@ -5,6 +5,9 @@ that are late or aborted, processes killed before or after a commit, partitions 
 two members at any moment: the flags, scores, dead letters, re-keyed events and offsets that count
 in the end are the same, byte for byte, and each of them counts once.
 
+Verdicts come at any moment. When each was learned is no function of the tips, so those runs are
+held against lanes on their own that learn where the commits that came about have learned.
+
 All tips are there from the start: whether a partition without tips is waited for is a question of
 time (`merge.idle_after_s`), so what a tip that comes after that meets does depend on the clock.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
@@ -27,13 +30,26 @@ from detector.assembly import Assembly
 from detector.core.engine import Decision
 from detector.core.event import Event
 from detector.lab.simulate import Scenario, simulate
+from detector.runtime.checkpoint import Mark
 from detector.runtime.ports import Output, Partition
 from detector.runtime.rekey import decode
+from detector.runtime.tally import Tally
 from tests import engines
+from tests.minding import MindingAssembly
 from tests.runtime.fake_kafka import Broker
-from tests.runtime.fake_ports import Fate, Instance, Killed, make_broker
+from tests.runtime.fake_ports import (
+    FakeClock,
+    FakeVerdicts,
+    Fate,
+    Instance,
+    Killed,
+    make_broker,
+)
 
 Key = Literal["tipper", "streamer", "other"]
+
+VERDICTS = engines.settings().topics.verdicts
+BAD_VERDICT = b'{"verdict": "guilty"}'
 
 QUIET_TURNS = 15
 """Turns of every member without a commit after which nothing will come any more."""
@@ -55,6 +71,8 @@ class Step(NamedTuple):
         fate: of its next commit.
         moves: a number that picks a partition, which the other one gets; None: all stay.
         moves_meanwhile: it does so while the commit is under way, not before the turn.
+        verdicts: how many come before the turn.
+        is_deaf: the member cannot read them in this turn.
     """
 
     who: int
@@ -62,6 +80,8 @@ class Step(NamedTuple):
     fate: Fate | None
     moves: int | None
     moves_meanwhile: bool
+    verdicts: int = 0
+    is_deaf: bool = False
 
 
 class Outcome(NamedTuple):
@@ -83,23 +103,26 @@ class Outcome(NamedTuple):
     offsets: dict[Partition, int]
 
 
-STEPS = st.lists(
-    st.builds(
-        Step,
-        who=st.integers(0, 1),
-        most=st.integers(1, 150),
-        fate=st.sampled_from([None, None, "late", "aborted", "killed before", "killed after"]),
-        moves=st.none() | st.integers(0, 5),
-        moves_meanwhile=st.booleans(),
-    ),
-    min_size=12,  # Hypothesis makes lists about twice as long as they must be
-    max_size=60,
-)
+def steps(most_verdicts: int) -> st.SearchStrategy[list[Step]]:
+    return st.lists(
+        st.builds(
+            Step,
+            who=st.integers(0, 1),
+            most=st.integers(1, 150),
+            fate=st.sampled_from([None, None, "late", "aborted", "killed before", "killed after"]),
+            moves=st.none() | st.integers(0, 5),
+            moves_meanwhile=st.booleans(),
+            verdicts=st.integers(0, most_verdicts),
+            is_deaf=st.booleans() if most_verdicts else st.just(False),
+        ),
+        min_size=12,  # Hypothesis makes lists about twice as long as they must be
+        max_size=60,
+    )
 
 
 @pytest.mark.parametrize("tips_key", ["tipper", "streamer", "other"])
 @settings(max_examples=60)
-@given(partitions=st.integers(1, 3), steps=STEPS, save_every=st.integers(1, 80))
+@given(partitions=st.integers(1, 3), steps=steps(0), save_every=st.integers(1, 80))
 def test_what_is_committed_is_what_an_undisturbed_run_commits(
     tips_key: Key, partitions: int, steps: list[Step], save_every: int
 ) -> None:
@@ -111,6 +134,58 @@ def test_what_is_committed_is_what_an_undisturbed_run_commits(
     assert found.scores == expected.scores
     assert found.flags == expected.flags
     assert found.accounts == expected.accounts
+
+
+@pytest.mark.parametrize("tips_key", ["tipper", "streamer", "other"])
+@settings(max_examples=40)
+@given(partitions=st.integers(1, 3), steps=steps(4), save_every=st.integers(1, 80))
+def test_what_is_committed_is_what_lanes_say_that_learn_where_the_marks_are(
+    tips_key: Key, partitions: int, steps: list[Step], save_every: int
+) -> None:
+    site = Site(tips_key, partitions)
+    fleet = run_fleet(site, steps, save_every)
+    found, expected = outcome(fleet.broker, site), on_their_own(fleet, site)
+    assert found.offsets == undisturbed(site).offsets
+    assert found.dead_letters == expected.dead_letters
+    assert found.scores == expected.scores
+    assert found.flags == expected.flags
+
+
+@settings(max_examples=30)
+@given(steps=steps(4), save_every=st.integers(1, 80))
+def test_each_bad_verdict_that_was_reached_is_one_dead_letter(
+    steps: list[Step], save_every: int
+) -> None:
+    site = Site("tipper", 2)
+    fleet = run_fleet(site, steps, save_every)
+    broker, topics = fleet.broker, assembly("tipper").settings.topics
+    reached = {0: 0, 1: 0}
+    for mark in fleet.marks[Partition(topics.tips, 0)]:
+        reached |= mark.positions
+    bad = [
+        (number, record.offset)
+        for number, end in reached.items()
+        for record in broker.read(Partition(topics.verdicts, number))[0]
+        if record.value == BAD_VERDICT and record.offset < end
+    ]
+    headers = [dict(record.headers) for record in broker.all(topics.dead_letters)]
+    letters = [
+        (int(each["partition"] or b""), int(each["offset"] or b""))
+        for each in headers
+        if each["topic"] == topics.verdicts.encode()
+    ]
+    assert sorted(letters) == sorted(bad)
+
+
+def test_verdicts_are_learned_in_the_runs_that_are_compared() -> None:
+    site = Site("other", 2)
+    ones = [Step(n % 2, 20, None, None, False, 3) for n in range(40)]
+    fleet = run_fleet(site, ones, save_every=50)
+    topics, rekeyed = assembly("other").settings.topics, assembly("other").settings.rekeyed_topic
+    assert len(fleet.marks[Partition(topics.tips, 0)]) > 3
+    assert len(fleet.marks[Partition(rekeyed, 0)]) > 3
+    flags = [orjson.loads(record.value or b"") for record in fleet.broker.all(topics.flags)]
+    assert len({flag["learned"] for flag in flags}) > 3
 
 
 def test_an_undisturbed_run_commits_what_one_engine_says_on_its_own() -> None:
@@ -155,13 +230,34 @@ def undisturbed(site: Site) -> Outcome:
 
 
 def run(site: Site, steps: Sequence[Step], save_every: int) -> Outcome:
+    return outcome(run_fleet(site, steps, save_every).broker, site)
+
+
+def run_fleet(site: Site, steps: Sequence[Step], save_every: int) -> Fleet:
     broker = make_broker(assembly(site.tips_key), site.partitions)
     fill(broker, site)
     fleet = Fleet(broker, site, save_every)
     for step in steps:
         fleet.take(step)
     fleet.turn_until_quiet()
-    return outcome(broker, site)
+    return fleet
+
+
+def on_their_own(fleet: Fleet, site: Site) -> Outcome:
+    """What fresh lanes say of the logs as they are, record by record, learning at the marks."""
+    made, broker = assembly(site.tips_key), fleet.broker
+    twin, verdicts = make_broker(made, site.partitions), FakeVerdicts(broker, VERDICTS)
+    for at in [*broker.logs]:
+        if at.topic not in (made.settings.topics.tips, made.settings.rekeyed_topic):
+            continue
+        lane, outputs = made.make_lane(at, site.partitions), list[Output]()
+        learner = made.make_learner(lane, verdicts)
+        learner.recall({}, fleet.marks[at])
+        for record in broker.read(at)[0]:
+            learner.learn_again(record.offset)
+            lane.process([record], Tally(), outputs, FakeClock())
+        twin.finish(twin.begin(outputs, {}), "committed")
+    return outcome(twin, site)
 
 
 class Fleet:
@@ -171,14 +267,20 @@ class Fleet:
         broker: theirs.
         site: what they run on.
         save_every: records between saves.
+
+    Attributes:
+        broker: theirs.
+        marks: of the commits that came about: when each partition has learned what.
     """
 
     def __init__(self, broker: Broker, site: Site, save_every: int) -> None:
         topics = assembly(site.tips_key).settings
-        self._broker = broker
+        self.broker = broker
         self._site = site
         self._save_every = save_every
         self._names = (f"member {n}" for n in count())
+        self._verdicts = verdicts()
+        self.marks: defaultdict[Partition, list[Mark]] = defaultdict(list)
         self._read = [
             at for at in broker.logs if at.topic in (topics.topics.tips, topics.rekeyed_topic)
         ]
@@ -189,6 +291,9 @@ class Fleet:
         _, instance = self._members[step.who]
         instance.source.most = step.most
         instance.sink.fates = [step.fate]
+        instance.verdicts.is_away = step.is_deaf
+        for number, value in islice(self._verdicts, step.verdicts):
+            self.broker.produce(Partition(VERDICTS, number % self._site.partitions), value)
         if step.moves is not None:
             if step.moves_meanwhile:
                 instance.sink.meanwhile = lambda: self._move(step)
@@ -201,30 +306,36 @@ class Fleet:
         for _, instance in self._members:
             instance.source.most = 300
             instance.sink.fates = []
+            instance.verdicts.is_away = False
         quiet = 0
         while quiet < QUIET_TURNS:
-            commits = self._broker.commits
+            commits = self.broker.commits
             for who in range(len(self._members)):
                 self._turn(who)
-            quiet = quiet + 1 if self._broker.commits == commits else 0
+            quiet = quiet + 1 if self.broker.commits == commits else 0
 
     def _turn(self, who: int) -> None:
         name, instance = self._members[who]
+        instance.marked.clear()
+        commits = self.broker.commits
         try:
             instance.turn()
         except Killed:
             self._members[who] = self._start()
-            self._broker.assign([*self._broker.owned(name)], self._members[who][0])
+            self.broker.assign([*self.broker.owned(name)], self._members[who][0])
+        if self.broker.commits > commits:
+            for at, mark in instance.marked:
+                self.marks[at].append(mark)
 
     def _move(self, step: Step) -> None:
         """A partition goes to the other one."""
         assert step.moves is not None
         at = self._read[step.moves % len(self._read)]
-        self._broker.assign([at], self._members[1 - step.who][0])
+        self.broker.assign([at], self._members[1 - step.who][0])
 
     def _start(self) -> tuple[str, Instance]:
         name = next(self._names)
-        made = Instance(assembly(self._site.tips_key), self._broker, name, self._save_every)
+        made = Instance(assembly(self._site.tips_key), self.broker, name, self._save_every)
         return name, made
 
 
@@ -235,6 +346,8 @@ def outcome(broker: Broker, site: Site) -> Outcome:
     accounts = by_subject(broker, topics.accounts)
     letters: defaultdict[bytes, list[Any]] = defaultdict(list)
     for record in broker.all(topics.dead_letters):
+        if dict(record.headers)["topic"] == VERDICTS.encode():
+            continue
         letters[dict(record.headers)["partition"]].append(
             (record.key, record.value, record.headers)
         )
@@ -292,7 +405,7 @@ def assembly(tips_key: Key) -> Assembly:
             "thresholds": low,
         }
     )
-    return Assembly(changed)
+    return MindingAssembly(changed)
 
 
 @cache
@@ -307,6 +420,16 @@ def stream() -> list[dict[str, Any]]:
         if crc32(str(event.get("tipper_id")).encode()) % 4 == 0:
             event["tipper_age"] = 12
     return events
+
+
+def verdicts() -> Iterator[tuple[int, bytes]]:
+    """(what picks the partition, value) of each; every seventh is none."""
+    for number in count():
+        record = {
+            "event_id": f"e{number}", "verdict": "confirmed", "kind": "minor", "reviewer": "r1",
+            "decided_at": 1_772_380_802_000 + number, "features": {"score": 0.5},
+        }  # fmt: skip
+        yield number, BAD_VERDICT if number % 7 == 3 else orjson.dumps(record)
 
 
 def fill(broker: Broker, site: Site) -> None:
