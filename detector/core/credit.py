@@ -63,13 +63,32 @@ class Credit:
 
     Attributes:
         accounts: `subject type|subject id` → account.
+        waiting: records that verdicts changed, to be written with the next decision.
     """
 
     def __init__(self, rules: CreditRules, prominences: Prominences) -> None:
         self._rules = rules
         self._prominences = prominences
         self.accounts: Generations[Account] = Generations(rules.max_entries, rules.idle_ms)
+        self.waiting: list[Record] = []
         self._due: list[tuple[int, str]] = []  # a heap; what is not its account's `due_ms` is stale
+
+    def take_waiting(self) -> list[Record]:
+        """The records in `waiting`, which is empty after it."""
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def save(self) -> dict[str, Any]:
+        """What is not in `accounts`, JSON-able."""
+        return {"waiting": self.waiting}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Takes over what `save` gave.
+
+        Raises:
+            KeyError, TypeError: it is something else.
+        """
+        self.waiting = list(saved["waiting"])
 
     def flagged(self, flag: Flag, now_ms: int) -> Record | None:
         """Takes the points of a flag's case; the account's record if it changed.

@@ -179,7 +179,6 @@ class Engine:
             config.credit.top_share, config.streamer_max_entries, config.streamer_idle_ms
         )
         self._credit = Credit(config.credit, self._prominences)
-        self._rated: list[Record] = []
         self._snooze_ms = config.snooze_ms
         self._learning = Learning(config.learning)
         self._tipper_view = TipperView(
@@ -212,6 +211,7 @@ class Engine:
         )
         self._totals: dict[str, _Total] = {
             "cases": self._cases, "storm": self._storm, "prominences": self._prominences,
+            "credit": self._credit,
         }  # fmt: skip
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 
@@ -230,7 +230,8 @@ class Engine:
         decision = Decision(event, {}, is_late)
         time = self._school.time_of(day, minute)
         self._look(decision, Moment(day, minute, self._calendar.month_of(day), is_late, time))
-        if decision.flags or self.watermark_ms >= self._credit.due_ms:
+        credit = self._credit
+        if decision.flags or credit.waiting or self.watermark_ms >= credit.due_ms:
             self._rate(decision)
         if self._dedupe:
             self._seen.put(event.event_id, True, self.watermark_ms)
@@ -258,7 +259,7 @@ class Engine:
         """Applies a reviewer's verdict to what is scored from now on; a repeat is harmless.
 
         One on a flag also settles it: the account's credit, a known minor, and for a false positive
-        some quiet about its subject. Credit records that change wait in `take_accounts`.
+        some quiet about its subject. A credit record that changes comes with the next decision.
         """
         outcome = self._learning.learn(verdict, self.watermark_ms)
         flagged = self._learning.flags.get(verdict.flag_id or "")
@@ -267,17 +268,12 @@ class Engine:
         subject, now_ms = (flagged.subject_type, flagged.subject_id), self.watermark_ms
         record = self._credit.judged(flagged.kind, subject, verdict.judgement, now_ms)
         if record is not None:
-            self._rated.append(record)
+            self._credit.waiting.append(record)
         if verdict.judgement == "false_positive":
             self._cases.snooze(flagged.kind, *subject, now_ms + self._snooze_ms, now_ms)
         elif (verdict.judgement, flagged.kind) == ("confirmed", "minor"):
             self._tipper_view.confirm_minor(flagged.subject_id, now_ms)
         return outcome
-
-    def take_accounts(self) -> list[Record]:
-        """Credit records that verdicts have changed since the last call, to be published."""
-        taken, self._rated = self._rated, []
-        return taken
 
     def learning_figures(self) -> dict[str, Any]:
         """What was learned, for metrics; see `Learning.figures`."""
@@ -285,7 +281,7 @@ class Engine:
 
     def _rate(self, decision: Decision) -> None:
         """What clean time has given accounts, and what the flags cost their subjects."""
-        records = self._credit.recovered(self.watermark_ms)
+        records = self._credit.take_waiting() + self._credit.recovered(self.watermark_ms)
         for flag in decision.flags:
             record = self._credit.flagged(flag, self.watermark_ms)
             if record is not None:

@@ -149,7 +149,7 @@ class Learner:
         refusal = None
         for engine in self._engines:
             try:
-                tally.lessons += engine.learn(verdict)
+                tally.lessons += engine.learn(verdict) == "learned"
             except Exception as error:  # one verdict's bug must not stop the rest
                 refusal = internal_error(error)
         return refusal
