@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import count
 from math import inf
 from random import Random
 from typing import NamedTuple
 
+from detector.lab.platform import Platform
 from detector.lab.scenario import Event, Scenario, Simulated, Tag
 
 LATE_SHARE = 0.01  # of events come some seconds late, behind newer ones
@@ -33,6 +35,8 @@ class _Doing(NamedTuple):
 class Agenda:
     """Planned events in slices of time; a slice is sorted only when it is due.
 
+    Events of types that the platform does not tell take no room and never come out.
+
     Attributes:
         planned: how many events were accepted so far.
         limit: how many may be; further ones are refused.
@@ -44,9 +48,12 @@ class Agenda:
         self.limit = settings.events
         self.slice_ms = slice_ms
         self._start_ms = settings.start_ms
+        self._silent = settings.platform.silent
+        self._tell = None if settings.platform == Platform() else settings.platform.tell
         self._jitter_ms = round(settings.jitter_s * 1_000)
         self._random = rng.random
         self._slices: defaultdict[int, list[tuple[int, int, Event, Tag | None]]] = defaultdict(list)
+        self._order = count()
         self._emitted = 0
         self._id_head = f"{settings.prefix}-{settings.seed}-"
         self._modes: dict[str, _Doing] = {}  # by streamer, the latest
@@ -59,12 +66,12 @@ class Agenda:
         """Plans an event at its `event_time`, not before the slice at hand. False: no room left."""
         if self.planned >= self.limit:
             return False
-        self.planned += 1
+        self.planned += event["type"] not in self._silent
         arrival_ms: int = event["event_time"]
         if self._jitter_ms and self._random() < LATE_SHARE and event["type"] != "room":
             arrival_ms += int(self._random() * self._jitter_ms)
         self._slices[(arrival_ms - self._start_ms) // self.slice_ms].append(
-            (arrival_ms, self.planned, event, tag)
+            (arrival_ms, next(self._order), event, tag)
         )
         return True
 
@@ -73,26 +80,29 @@ class Agenda:
         due = self._slices.pop(slice_number, None)
         if due is None:
             return
-        due.sort()  # the number planned breaks ties, so that events are never compared
+        due.sort()  # the order of planning breaks ties, so that events are never compared
         modes = self._modes
         for _, _, event, tag in due:
-            self._emitted += 1
-            event["event_id"] = event_id = f"{self._id_head}{self._emitted:08d}"
             if event["type"] == "room":
                 self._switch(event)
-            elif modes and event["type"] == "tip":
+            if event["type"] in self._silent:
+                continue
+            self._emitted += 1
+            event["event_id"] = event_id = f"{self._id_head}{self._emitted:08d}"
+            if modes and event["type"] == "tip":
                 doing = modes.get(event["streamer_id"])
                 if doing is not None and doing.start_ms <= event["event_time"] < doing.end_ms:
                     event["room_mode"] = doing.mode
                     if tag is None and doing.mode in _TRAP_MODES:
                         tag = Tag(None, doing.case, "tipper", event["tipper_id"], doing.mode)
+            if self._tell is not None:
+                self._tell(event)
             yield Simulated(event, None if tag is None else tag.label(event_id))
 
-    def rest(self, slice_number: int) -> Iterator[Simulated]:
-        """Everything still planned, from a slice on."""
+    def rest(self) -> Iterator[Simulated]:
+        """Everything still planned."""
         while self._slices:
-            yield from self.release(slice_number)
-            slice_number += 1
+            yield from self.release(min(self._slices))
 
     def _switch(self, event: Event) -> None:
         what, streamer, now_ms = event["event"], event["streamer_id"], event["event_time"]

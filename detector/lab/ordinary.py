@@ -17,8 +17,9 @@ from detector.lab.gifts import (
     money,
     recharge_for,
 )
-from detector.lab.scenario import DAY_MS, HOUR_MS, Event, Tag, scrambled
-from detector.lab.site import Site, recharge, tip
+from detector.lab.scenario import DAY_MS, HOUR_MS, Event, Tag
+from detector.lab.site import Site, payout, recharge, refund, tip
+from detector.lab.streamers import payout_accounts
 from detector.lab.tippers import IS_WHALE, SHARES_DEVICE, SHARES_NETWORK, WORKS_NIGHTS
 
 NEWCOMER_VISITS = 0.25  # of new accounts tip in the hour they arrive
@@ -135,18 +136,9 @@ class Ordinary:
 
     def _refund(self, form: Event, at_ms: int) -> None:
         rng = self._site.rng
-        gift = LADDER[5 + int(rng.random() * 11)]
-        self._site.agenda.add(
-            {
-                "type": "refund",
-                "event_id": "",
-                "event_time": at_ms + int(HOUR_MS / 2 + rng.random() * DAY_MS / 2),
-                "tipper_id": form["tipper_id"],
-                "amount": money(gift.price_minor),
-                "currency": "CNY",
-                "claim": "other",
-            }
-        )
+        amount_minor = LADDER[5 + int(rng.random() * 11)].price_minor
+        asked_ms = at_ms + int(HOUR_MS / 2 + rng.random() * DAY_MS / 2)
+        self._site.agenda.add(refund(form["tipper_id"], asked_ms, amount_minor, "other"))
 
     def payouts(self) -> None:
         """Streamers take out what they have received; to be called once a day, in the morning."""
@@ -156,20 +148,10 @@ class Ordinary:
             if minor < 20_000 or site.rng.random() > 0.3:
                 continue
             received[streamer] = 0
-            number = scrambled(streamer, 0x9E3779B1)
-            site.agenda.add(
-                {
-                    "type": "payout",
-                    "event_id": "",
-                    "event_time": site.some_time() + int(site.rng.random() * 6 * HOUR_MS),
-                    "streamer_id": site.streamers.rooms[streamer]["streamer_id"],
-                    "account_id": f"b{number:08x}",
-                    "instrument_id": f"p{number:08x}",
-                    "amount": money(minor // 2),
-                    "currency": "CNY",
-                    "reason": "withdraw",
-                }
-            )
+            at_ms = site.some_time() + int(site.rng.random() * 6 * HOUR_MS)
+            room = site.streamers.rooms[streamer]
+            accounts = payout_accounts(streamer)
+            site.agenda.add(payout(room, at_ms, minor // 2, "withdraw", *accounts))
 
     def _usual_tag(self, tipper: int, form: Event) -> Tag | None:
         """The trap that a tipper always is, if any."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from detector.lab.platform import Platform
+
 Event = dict[str, Any]
 """A canonical event as JSON takes it; amounts are decimal strings, times epoch milliseconds."""
 
@@ -20,7 +22,7 @@ DAY_MS = 24 * HOUR_MS
 SHANGHAI_OFFSET_MS = 8 * HOUR_MS  # no daylight saving since 1991
 START_MS = 1_772_380_800_000  # Monday 2026-03-02T00:00+08:00
 
-TRAPS = (
+USUAL_TRAPS = (
     "pk_finish",
     "ceremony",
     "lottery",
@@ -32,9 +34,16 @@ TRAPS = (
     "shared_network",
     "night_shift",
 )
-"""Innocent things that look like a case: what a false alarm may have been about."""
+"""Innocent things of ordinary life that look like a case."""
 
-DEFAULT_CASES_PER_10K: Mapping[str, float] = {"minor": 2.0, "outsized": 3.0, "binge": 2.0}
+DEFAULT_CASES_PER_10K: Mapping[str, float] = {
+    "minor": 2.0,
+    "outsized": 3.0,
+    "binge": 2.0,
+    "gambling": 0.6,
+    "ring": 1.0,
+    "refund_abuse": 1.0,
+}
 
 
 class Simulated(NamedTuple):
@@ -81,6 +90,8 @@ class Scenario:
         streamers: rooms; follows from `events` when left out.
         cases: exact numbers of planted cases by kind.
         cases_per_10k: cases by kind in 10,000 events, when `cases` is left out.
+        traps_per_10k: planted traps of each sort in 10,000 events; those of ordinary life come too.
+        platform: what is told of it all.
         jitter_s: the most that an event may come late behind a newer one.
         prefix: how every `event_id` begins; the seed follows it.
     """
@@ -93,6 +104,8 @@ class Scenario:
     streamers: int | None = None
     cases: Mapping[str, int] | None = None
     cases_per_10k: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_CASES_PER_10K))
+    traps_per_10k: float = 0.6
+    platform: Platform = field(default_factory=Platform)
     jitter_s: float = 3.0
     prefix: str = "sim"
 
@@ -105,6 +118,7 @@ class Scenario:
                 ("tippers", self.tippers, "1 to 100,000,000", 1 <= self.tipper_count() <= 10**8),
                 ("streamers", self.streamers, "1 to 100,000", 1 <= self.streamer_count() <= 10**5),
                 ("jitter_s", self.jitter_s, "0 to 3,600 seconds", 0 <= self.jitter_s <= 3_600),
+                ("traps_per_10k", self.traps_per_10k, "0 or more", self.traps_per_10k >= 0),
                 ("start_ms", self.start_ms, "epoch milliseconds", self.start_ms >= 10**11),
             )
             if not is_fine
@@ -132,6 +146,10 @@ class Scenario:
         return {
             kind: round(rate * self.events / 10_000) for kind, rate in self.cases_per_10k.items()
         }
+
+    def trap_count(self) -> int:
+        """How many traps of each sort to plant."""
+        return round(self.traps_per_10k * self.events / 10_000)
 
     @property
     def span_ms(self) -> int:

@@ -16,14 +16,15 @@ from typing import BinaryIO
 
 import orjson
 
-from detector.lab.cases import STORIES, Planter
+from detector.lab.cases import STORIES, TRAPS, Planter
 from detector.lab.occasions import CEREMONY_WEIGHT, Occasions, ceremony_night
 from detector.lab.ordinary import Ordinary
-from detector.lab.scenario import TRAPS, Event, Scenario, Simulated, local_hour, weekday
+from detector.lab.platform import Platform
+from detector.lab.scenario import Event, Scenario, Simulated, local_hour, weekday
 from detector.lab.site import Site
 from detector.lab.tippers import HABIT_SHARES, HOURS
 
-__all__ = ["STORIES", "TRAPS", "Event", "Scenario", "Simulated", "simulate", "write"]
+__all__ = ["STORIES", "TRAPS", "Event", "Platform", "Scenario", "Simulated", "simulate", "write"]
 
 LONGEST_SLICE_MS, SHORTEST_SLICE_MS = 300_000, 1_000
 _EVENTS_A_SLICE = 2_000  # about; a slice is held whole
@@ -83,7 +84,7 @@ def _run(site: Site, planter: Planter, slices: int) -> Iterator[Simulated]:
             owed = agenda.room_left
         owed -= life.fill(owed)
         yield from agenda.release(number)
-    yield from agenda.rest(slices)
+    yield from agenda.rest()
 
 
 def _weights(settings: Scenario, slices: int, slice_ms: int) -> list[float]:

@@ -10,7 +10,7 @@ from random import Random
 
 from detector.lab.agenda import Agenda
 from detector.lab.gifts import LADDER, TOP_STEP, Gift, money
-from detector.lab.scenario import Event, Scenario, Tag, local_hour
+from detector.lab.scenario import DAY_MS, Event, Scenario, Tag, local_hour
 from detector.lab.streamers import Streamers
 from detector.lab.tippers import Crowd, Tippers
 
@@ -84,6 +84,19 @@ class Site:
         form.update(self.streamers.rooms[streamer])
         return form
 
+    def stretch_ms(self, days: float) -> int:
+        """A time of some days, less where the stream covers less than two weeks."""
+        return int(days * min(DAY_MS, self.settings.span_ms / 14))
+
+    def small_room(self, rng: Random) -> int:
+        """A room few people know, live or not."""
+        count = self.streamers.count
+        return min(count - 1, rng.randrange(count // 2, count + 1))
+
+    def people(self, rng: Random, wanted: int) -> list[int]:
+        """Different tippers out of those who may come now, at most as many as wanted."""
+        return list(dict.fromkeys(self.crowd.someone(rng) for _ in range(wanted)))
+
     def give(self, tipper: int, streamer: int, at_ms: int, gift: Gift, tag: Tag) -> None:
         """Plans one tip of one gift as a visit of its own."""
         form = self.form(tipper, streamer, at_ms, self.rng)
@@ -148,4 +161,48 @@ def recharge(form: Event, at_ms: int, amount_minor: int) -> Event:
     for name in ("instrument_id", "instrument_holder", "device_id"):
         if name in form:
             event[name] = form[name]
+    return event
+
+
+def payout(
+    room: Event, at_ms: int, amount_minor: int, reason: str, account_id: str, instrument_id: str
+) -> Event:
+    """Money out of a room.
+
+    Args:
+        room: whatever names its streamer.
+        at_ms, amount_minor: when, epoch milliseconds, and how much, fen.
+        reason: `withdraw`, `prize` or `rebate`.
+        account_id, instrument_id: where it goes; an empty instrument is not told.
+    """
+    event: Event = {
+        "type": "payout",
+        "event_id": "",
+        "event_time": at_ms,
+        "streamer_id": room["streamer_id"],
+        "account_id": account_id,
+        "amount": money(max(1, amount_minor)),
+        "currency": "CNY",
+        "reason": reason,
+    }
+    if instrument_id:
+        event["instrument_id"] = instrument_id
+    return event
+
+
+def refund(
+    tipper_id: str, at_ms: int, amount_minor: int, claim: str, claimant_id: str = ""
+) -> Event:
+    """Money asked back: `minor`, `fraud` or `other`; an empty claimant is not told."""
+    event: Event = {
+        "type": "refund",
+        "event_id": "",
+        "event_time": at_ms,
+        "tipper_id": tipper_id,
+        "amount": money(max(1, amount_minor)),
+        "currency": "CNY",
+        "claim": claim,
+    }
+    if claimant_id:
+        event["claimant_id"] = claimant_id
     return event

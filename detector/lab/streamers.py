@@ -23,6 +23,7 @@ from detector.lab.scenario import (
 )
 
 CATEGORIES = ("聊天", "音乐", "游戏", "舞蹈", "户外", "手工", "读书", "美食")
+CHILDRENS_CATEGORIES = ("游戏", "手工", "舞蹈")
 ZIPF = 0.85
 
 
@@ -162,3 +163,9 @@ class Streamers:
             "event": what,
             "viewers": room["viewers"],
         }
+
+
+def payout_accounts(streamer: int) -> tuple[str, str]:
+    """The account and the instrument that a streamer's money goes to."""
+    number = scrambled(streamer, 0x9E3779B1)
+    return f"b{number:08x}", f"p{number:08x}"
