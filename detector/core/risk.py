@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterable
 from math import log
 from typing import Any
+from zlib import compress, decompressobj, error
 
 _PRIOR = 0.3
 _LEAST, _MOST = -2.0, 4.0
@@ -143,11 +144,11 @@ class RiskTable:
 
 
 def to_bytes(values: array[Any]) -> bytes:
-    """The array's items, little-endian."""
+    """The array's items, little-endian, deflated: a table is mostly zeros."""
     if sys.byteorder == "big":
         values = values[:]
         values.byteswap()
-    return values.tobytes()
+    return compress(values.tobytes(), 1)
 
 
 def from_bytes(typecode: str, saved: bytes, length: int) -> array[Any]:
@@ -157,7 +158,11 @@ def from_bytes(typecode: str, saved: bytes, length: int) -> array[Any]:
         ValueError: it is not as long as `length` items.
     """
     values: array[Any] = array(typecode)
-    values.frombytes(saved)
+    inflater = decompressobj()
+    try:
+        values.frombytes(inflater.decompress(saved, length * values.itemsize + 1))
+    except error as found:
+        raise ValueError(f"an array: {found}") from None
     if len(values) != length:
         raise ValueError(f"an array: found {len(values)} items, expected {length}")
     if sys.byteorder == "big":

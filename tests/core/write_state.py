@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from detector.core.engine import Engine
+from detector.core.event_reader import EventReader
 from detector.core.state import VERSION
-from tests.engines import RECEIVED_MS, engine
+from tests.engines import RECEIVED_MS, engine, settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 START_MS = 1_772_452_800_000  # 2026-03-02T20:00+08:00
@@ -45,13 +47,21 @@ def history() -> Iterator[dict[str, Any]]:
             yield pk(number, START_MS + number * 1_000)
 
 
+def small_engine() -> tuple[Engine, EventReader]:
+    """One that remembers little, so that the file is small."""
+    learning = replace(
+        settings().make_engine_config().learning, event_max_entries=20, background_max_entries=20
+    )
+    return engine("cn", duplicate_max_entries=20, allowed_lateness_ms=60_000, learning=learning)
+
+
 def fresh() -> Engine:
-    return engine("cn", duplicate_max_entries=20, allowed_lateness_ms=60_000)[0]
+    return small_engine()[0]
 
 
 def chunks() -> Iterator[bytes]:
     """A save of everything in the midst of it, then one of what changed until its end."""
-    saved, reader = engine("cn", duplicate_max_entries=20, allowed_lateness_ms=60_000)
+    saved, reader = small_engine()
     for number, record in enumerate(history()):
         if number == 603:
             yield from saved.save_all()
