@@ -77,6 +77,7 @@ class Features:
             and count of those with an instrument of another holder; 0 if none was seen.
         traits: what this tip is like, a mask of `traits`; 0 where nobody looked.
         genre: a mark of the room's category; 0 if not said.
+        is_new_hour: whether the hour of the clock has no tip of this tipper yet.
         is_perk: whether it buys lasting rights or goods.
         habits: the packed counts of traits with this tip.
         site_traits: how common each trait is on the site.
@@ -87,8 +88,8 @@ class Features:
 
     __slots__ = (
         "account_age_ms", "before", "day_mean", "day_sum", "day_variance", "days", "event", "gap_s",
-        "genre", "habits", "in_order", "is_combo", "is_new_session", "is_perk", "log_value",
-        "moment", "month_sum", "session_decisions", "session_level", "session_pace",
+        "genre", "habits", "in_order", "is_combo", "is_new_hour", "is_new_session", "is_perk",
+        "log_value", "moment", "month_sum", "session_decisions", "session_level", "session_pace",
         "session_recharges", "session_start_ms", "session_sum", "sessions",
         "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
         "sessions_variance", "site_traits", "sum_60d", "sum_day", "sum_hour", "sum_week", "traits",
@@ -127,6 +128,7 @@ class Features:
     traits: int
     habits: bytes
     genre: int
+    is_new_hour: bool
     is_perk: bool
     site_traits: SiteTraits
     account_age_ms: int | None
@@ -185,7 +187,7 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
         else max(0, event.event_time_ms - event.account_created_ms)
     )
     f.traits, f.habits, f.site_traits = 0, before.traits, population.traits
-    f.genre, f.is_perk = 0, False
+    f.genre, f.is_new_hour, f.is_perk = 0, False, False
     f.typical_tip = population.tips.typical
     f.typical_week = population.weeks.typical
     f.typical_session = population.sessions.typical
