@@ -74,6 +74,11 @@ class ChildLike:
         by_name = dict(zip((clue.name for clue in CLUES), self.weights, strict=True))
         self._runs, self._spending = by_name["runs"], by_name["spending"]
         self._feedback, self._moods = by_name["known_minor"], self._runs + self._spending
+        self._for = [
+            (_TRAITS[name], weight)
+            for name, weight in sorted(by_name.items(), key=lambda each: -each[1])
+            if name in _TRAITS and weight > 0.0
+        ]
         self._most = [
             bias + self._moods + sum(
                 max(0.0, by_name[name]) for name, trait in _TRAITS.items() if mask & trait
@@ -106,7 +111,16 @@ class ChildLike:
         most = self._most[mask] + self._feedback * _known_minor(f)
         if most < _WORTH_A_LOOK:
             return most
-        return most - self._moods + self._runs * _runs(f) + self._spending * _spending(f)
+        most += self._runs * _runs(f) + self._spending * _spending(f) - self._moods
+        if most < _WORTH_A_LOOK:
+            return most
+        counts = Counts.of(f.habits)
+        for trait, weight in self._for:
+            if mask & trait:
+                most -= weight * (1.0 - _unlike(f, counts, mask, trait))
+                if most < _WORTH_A_LOOK:
+                    break
+        return most
 
     def _childs(self, values: Sequence[float]) -> Iterator[tuple[float, float]]:
         """Weights and values of what points at a child or a second user, and not at a mood."""
@@ -165,6 +179,12 @@ _TRAITS = {
     "child_words": traits.CHILD_WORDS, "adult_words": traits.ADULT_WORDS,
     "other_holder": traits.OTHER_HOLDER, "recharges": traits.RECHARGED,
 }  # fmt: skip
+_ALL_LIFE = {
+    traits.CHILD_TIME: 0.4, traits.CHILD_ROOM: 0.4, traits.CHILD_WORDS: 0.8,
+    traits.OTHER_HOLDER: 0.5, traits.RECHARGED: 0.5,
+}  # fmt: skip
+"""What a trait is worth where the account was never otherwise, and only the site is."""
+
 _FAMILIES = {clue.name: clue.family for clue in CLUES}
 
 
@@ -173,34 +193,31 @@ def evidence(f: Features) -> tuple[float, ...]:
     counts = Counts.of(f.habits)
     mask = f.traits | counts.mask & _OF_THE_HOUR
     return (
-        _unlike(f, counts, mask, traits.CHILD_TIME, 0.4),
+        _unlike(f, counts, mask, traits.CHILD_TIME),
         _runs(f),
         max(counts.recent_share(traits.ADULT_TIME), 0.5 if mask & traits.ADULT_TIME else 0.0),
-        _unlike(f, counts, mask, traits.NEW_DEVICE, 0.0),
-        _unlike(f, counts, mask, traits.NEW_STREAMER, 0.0),
-        _unlike(f, counts, mask, traits.OTHER_GENRE, 0.0),
-        _unlike(f, counts, mask, traits.CHILD_ROOM, 0.4),
-        _unlike(f, counts, mask, traits.CHILD_WORDS, 0.8),
+        _unlike(f, counts, mask, traits.NEW_DEVICE),
+        _unlike(f, counts, mask, traits.NEW_STREAMER),
+        _unlike(f, counts, mask, traits.OTHER_GENRE),
+        _unlike(f, counts, mask, traits.CHILD_ROOM),
+        _unlike(f, counts, mask, traits.CHILD_WORDS),
         unlike(counts, traits.ADULT_WORDS, f.site_traits.share(traits.ADULT_WORDS)),
-        _unlike(f, counts, mask, traits.OTHER_HOLDER, 0.5),
+        _unlike(f, counts, mask, traits.OTHER_HOLDER),
         _recharges(f, counts, mask),
         _spending(f),
         _known_minor(f),
     )
 
 
-def _unlike(f: Features, counts: Counts, mask: int, trait: int, all_life: float) -> float:
-    """How surely a trait of this tip sets the recent hours apart.
-
-    Args:
-        all_life: what it is worth where the account was never otherwise, only the site is.
-    """
+def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
+    """How surely a trait of this tip sets the recent hours apart."""
     if not mask & trait:
         return 0.0
     site = f.site_traits.share(trait)
     earlier = counts.earlier_share(trait, site)
     change = unlike(counts, trait, f.site_traits.shift(trait, earlier))
-    return max(change, all_life * unlike(counts, trait, site)) if all_life else change
+    all_life = _ALL_LIFE.get(trait)
+    return change if all_life is None else max(change, all_life * unlike(counts, trait, site))
 
 
 def _recharges(f: Features, counts: Counts, mask: int) -> float:
@@ -210,7 +227,7 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
         return 0.0
     left = max(0, f.before.balance - f.value)
     is_spent = left <= 0.25 * f.recharged_week / many
-    change = _unlike(f, counts, mask, traits.RECHARGED, 0.5)
+    change = _unlike(f, counts, mask, traits.RECHARGED)
     return change * strength(many / 5.0) * (1.0 if is_spent else 0.6)
 
 
