@@ -60,7 +60,7 @@ class Background:
     >>> for at_ms in range(0, 3000, 10):
     ...     background.add(f"e{at_ms}", at_ms, b"")
     >>> [each.at_ms for each in background.draw(3, lambda event_id: event_id == "e70")]
-    [60, 1000]
+    [60, 1000, 2110]
     """
 
     def __init__(self, max_entries: int, horizon_ms: int) -> None:

@@ -45,7 +45,7 @@ def small_engine(views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
 
 
 def records(seed: int) -> Iterator[dict[str, Any]]:
-    """A made-up stream with repeats, and with PKs within restricted hours."""
+    """A made-up stream with repeats, refund claims, and PKs within restricted hours."""
     past: list[dict[str, Any]] = []
     scenario = Scenario(
         seed=seed, events=900, days=6, tippers=110, streamers=12,
@@ -58,6 +58,12 @@ def records(seed: int) -> Iterator[dict[str, Any]]:
             yield past[number - number % 5]
         if number % 3 == 0 and 12 * HOUR_MS <= record["event_time"] % (24 * HOUR_MS) < 14 * HOUR_MS:
             yield {**pk(number, record["event_time"]), "streamer_id": f"s{number % 8}"}
+        if number % 4 == 0:
+            yield {
+                "event_id": f"r{number}", "type": "refund", "event_time": record["event_time"],
+                "tipper_id": f"t{number % 30}", "claimant_id": f"c{number * 7 % 300}",
+                "claim": "minor", "amount": "9", "currency": "CNY",
+            }  # fmt: skip
 
 
 @cache
