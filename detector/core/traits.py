@@ -51,7 +51,7 @@ class Codes(dict[str | None, int]):
     """A number for a text, 1..2³²-1 and the same everywhere; 0 for None.
 
     >>> Codes()["rose"], Codes()[None]
-    (1262088593, 0)
+    (2587067636, 0)
     """
 
     _AT_MOST = 50_000
@@ -175,9 +175,7 @@ def _measures(
         1 if instrument and known and instrument.to_bytes(4, "little") not in known else 0
     )
     known = before.streamers
-    new_streamer = (
-        1 if known and codes[event.streamer_id].to_bytes(4, "little") not in known else 0
-    )
+    new_streamer = 1 if known and codes[event.streamer_id].to_bytes(4, "little") not in known else 0
     is_others = event.instrument_holder == "other"
     is_young = age_ms is not None and age_ms < 7 * DAY_MS
     novelty = _FIRST_TIP if not n else (
