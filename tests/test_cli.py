@@ -127,3 +127,48 @@ def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:
     values = [None, True, -1, 0, 1e300, "", "x" * 400, [], {}, "NaN", "-5", 10**18, "2009-01-01Z"]
     record[rng.choice(list(record))] = rng.choice(values)
     return orjson.dumps(record)
+
+
+def test_score_learns_from_verdicts_whatever_the_order_of_their_file(tmp_path: Path) -> None:
+    lines = lines_of(3000)
+    records = [orjson.loads(line) for line in lines]
+    tips = [each for each in records[:1500] if each.get("type", "tip") == "tip"][::40]
+    verdicts = [
+        orjson.dumps({"event_id": each["event_id"], "verdict": "confirmed", "kind": "ring",
+                      "reviewer": "r1", "decided_at": each["event_time"] + 86_400_000})
+        for each in tips
+    ]  # fmt: skip
+    forward, backward = tmp_path / "forward.jsonl", tmp_path / "backward.jsonl"
+    forward.write_bytes(b"\n".join(verdicts))
+    backward.write_bytes(b"\n\n".join(reversed(verdicts)) + b"\n")
+    stdin = b"\n".join(lines) + b"\n"
+    without = run("score", stdin=stdin)
+    first, second = (
+        run("score", "--verdicts", str(path), stdin=stdin) for path in (forward, backward)
+    )
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    assert first.stdout != without.stdout
+    before = min(each["event_time"] for each in tips) + 86_400_000
+    for record, taught, untaught in zip(
+        records, first.stdout.splitlines(), without.stdout.splitlines(), strict=True
+    ):
+        if record["event_time"] >= before:
+            break
+        assert taught == untaught
+
+    state = ("--state", str(tmp_path / "state"), "--verdicts", str(forward))
+    cut = len(lines) // 2
+    parts = [run("score", *state, stdin=b"\n".join(part) + b"\n")
+             for part in (lines[:cut], lines[cut:])]  # fmt: skip
+    assert b"".join(part.stdout for part in parts) == first.stdout
+
+
+def test_verdicts_that_are_none_are_named_by_line_and_nothing_is_scored(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    path.write_text('{"event_id": "e1"}\nnonsense\n')
+    done = run("score", "--verdicts", str(path), stdin=lines_of(5)[0])
+    assert (done.returncode, done.stdout) == (2, b"")
+    first, second = done.stderr.decode().splitlines()
+    assert first == f"{path}: line 1: verdict: expected confirmed, false_positive or unclear"
+    assert second.startswith(f"{path}: line 2: no JSON: ")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from zlib import crc32
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from detector.core.account import CreditRules
@@ -19,7 +21,7 @@ from detector.core.event import Event
 from detector.core.state import SECTIONS, VERSION, StateError, Step, read, write
 from detector.lab.simulate import Scenario, simulate
 from tests.core.write_state import FOLDER, MINUTE_MS, START_MS, fresh, history, pk, tip
-from tests.engines import RECEIVED_MS, engine
+from tests.engines import RECEIVED_MS, engine, settings
 
 HOUR_MS = 60 * MINUTE_MS
 
@@ -36,6 +38,9 @@ SMALL: dict[str, Any] = {
     "storm_flags": 1,
     "storm_window_ms": 24 * HOUR_MS,
     "credit": CreditRules(20.0, 0.5, 100, 80, 60, 0.2, max_entries=6),
+    "learning": replace(
+        settings().make_engine_config().learning, event_max_entries=8, background_max_entries=20
+    ),
 }
 """Limits so low that everything is evicted, and every generation turns, all the time."""
 
@@ -109,7 +114,7 @@ def saved() -> list[bytes]:
 
 def test_the_stream_of_these_tests_reaches_all_that_is_saved() -> None:
     found, whole = uncut(0)
-    kept_for_months = {"snoozes", "claimants", "lessons", "flags", "verdicts"}
+    kept_for_months = {"snoozes", "verdicts"}
     evictions = whole.evictions()
     assert min(count for store, count in evictions.items() if store not in kept_for_months) > 0
     assert whole.storms > 0
@@ -122,7 +127,7 @@ def test_the_stream_of_these_tests_reaches_all_that_is_saved() -> None:
     assert flagged >= {"minor", "binge", "cap"}
 
 
-@settings(max_examples=40, deadline=None)
+@runs(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2),
     st.lists(
@@ -161,7 +166,7 @@ def test_cut_anywhere_and_loaded_is_one_run(seed: int, steps: list[tuple[int, st
     assert list(running.save_all()) == list(whole.save_all())
 
 
-@settings(max_examples=20, deadline=None)
+@runs(max_examples=20, deadline=None)
 @given(st.integers(0, 700), st.integers(0, 200), st.booleans())
 def test_a_save_holds_what_was_at_the_call_however_late_it_is_consumed(
     cut: int, later: int, is_started: bool
@@ -234,7 +239,7 @@ def test_a_truncated_chunk_is_refused_wherever_it_ends_and_has_no_effect() -> No
     assert list(loading.save_all(2_000)) == saved()
 
 
-@settings(max_examples=150, deadline=None)
+@runs(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_chunk_loads_or_is_refused_without_saying_whose_it_is(
     data: st.DataObject,
