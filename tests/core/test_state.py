@@ -114,7 +114,7 @@ def saved() -> list[bytes]:
 
 def test_the_stream_of_these_tests_reaches_all_that_is_saved() -> None:
     found, whole = uncut(0)
-    kept_for_months = {"snoozes", "verdicts"}
+    kept_for_months = {"snoozes", "accounts", "verdicts"}
     evictions = whole.evictions()
     assert min(count for store, count in evictions.items() if store not in kept_for_months) > 0
     assert whole.storms > 0

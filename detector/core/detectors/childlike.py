@@ -9,6 +9,7 @@ replace the weights, `weights` is the seam.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from math import exp
 
 from detector.core import traits
@@ -79,12 +80,7 @@ class ChildLike:
             for name, weight in sorted(by_name.items(), key=lambda each: -each[1])
             if name in _TRAITS and weight > 0.0
         ]
-        self._most = [
-            bias + self._moods + sum(
-                max(0.0, by_name[name]) for name, trait in _TRAITS.items() if mask & trait
-            )
-            for mask in range(1 << len(traits.NAMES))
-        ]  # fmt: skip
+        self._most = _most_by_mask(self.weights, bias + self._moods)
 
     def score(self, f: Features) -> float:
         """The chance, 0..1; held down where too few families speak."""
@@ -267,3 +263,13 @@ def _known_minor(f: Features) -> float:
         elapsed = max(0.0, f.event.event_time_ms / HOUR_MS - notes.minor_hour)
         known = exp(-elapsed / _KNOWN_FADES_HOURS)
     return max(known, 0.6) if notes.facts & CLAIMED_MINOR else known
+
+
+@cache
+def _most_by_mask(weights: tuple[float, ...], base: float) -> list[float]:
+    """The highest log odds that hours of a mask of traits can come to, by mask."""
+    by_name = dict(zip((clue.name for clue in CLUES), weights, strict=True))
+    return [
+        base + sum(max(0.0, by_name[name]) for name, trait in _TRAITS.items() if mask & trait)
+        for mask in range(1 << len(traits.NAMES))
+    ]
