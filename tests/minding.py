@@ -1,15 +1,18 @@
 """An engine that shows what it has learned, and when: nothing learned goes without a trace.
 
 Every verdict changes a number that all later scores and flags carry, so that one verdict more or
-less, another order, or another moment shows in everything that follows.
+less, another order, or another moment shows in everything that follows. Run as a program, this file
+is `tip-detector` with such engines.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import chain
 
+import detector.assembly
 from detector.assembly import Assembly
 from detector.core.decode import Skipped
 from detector.core.engine import VIEWS, Decision, Engine
@@ -60,3 +63,10 @@ class MindingAssembly(Assembly):
 
     def make_engine(self, views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
         return MindingEngine(self._engine_config, self.policy, self.currencies, views, dedupe)
+
+
+if __name__ == "__main__":
+    from detector.cli import main
+
+    detector.assembly.Engine = MindingEngine  # type: ignore[misc, attr-defined]
+    sys.exit(main(sys.argv[1:]))
