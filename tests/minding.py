@@ -17,6 +17,7 @@ from detector.assembly import Assembly
 from detector.core.decode import Skipped
 from detector.core.engine import VIEWS, Decision, Engine
 from detector.core.event import Event
+from detector.core.learning import Outcome
 from detector.core.state import CHUNK_BYTES
 from detector.core.verdict import Verdict
 
@@ -32,10 +33,10 @@ class MindingEngine(Engine):
 
     learned = b""
 
-    def learn(self, verdict: Verdict) -> bool:
+    def learn(self, verdict: Verdict) -> Outcome:
         told = f"{verdict.flag_id} {verdict.event_id} {verdict.judgement}".encode()
         self.learned = blake2b(self.learned + told, digest_size=8).digest()
-        return verdict.features is not None
+        return "unknown" if verdict.features is None else "learned"
 
     def process(self, event: Event) -> Decision | Skipped:
         decision = super().process(event)
