@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from detector.lab.baselines import BASELINES
+from detector.lab.baselines import BASELINES, Baseline, Script, ZScore
 from detector.lab.measures import Alarm
 from detector.lab.scenario import Scenario
 from tests.eval.ablation import FAMILIES, blinded
@@ -66,9 +66,8 @@ def test_a_baseline_keeps_to_its_budget(stream: Stream, name: str) -> None:
     assert len(said.scores) == stream.tips
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_finds_a_tip_far_above_the_rest_more_unusual_than_most(name: str) -> None:
-    baseline = BASELINES[name]()
+@pytest.mark.parametrize("baseline", [ZScore(), Script()])
+def test_a_tip_far_above_the_rest_is_more_unusual_than_most(baseline: Baseline) -> None:
     tips = [
         {"tipper_id": f"t{n % 20}", "amount": f"{1 + n % 7}", "event_time": n * 60_000}
         for n in range(1_500)
