@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults check bench clean needs
+.PHONY: help demo test test-faults check bench eval clean needs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ check: .venv/.dev ## lint, formatting and types
 bench: .venv/.dev needs ## measure throughput, latency and memory
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
+eval: .venv/.eval ## compare with simple detectors on made-up streams; ARGS=--ablate: what each family of evidence adds
+	@exec $(BIN)/python -m tests.eval $(ARGS)
+
 clean: ## remove the virtual environment, what the tests fetched, and all caches
 	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find detector tests -name __pycache__ -prune -exec rm -rf {} +
@@ -35,7 +38,7 @@ clean: ## remove the virtual environment, what the tests fetched, and all caches
 needs:
 	@tests/setup.sh
 
-# Two stamps: the demo should not wait for tools that only developers use.
+# Several stamps: the demo should not wait for tools that only developers use.
 .venv/.demo: pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[demo]'
 	@touch $@
@@ -43,6 +46,10 @@ needs:
 .venv/.dev: pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[demo,dev]'
 	@touch $@ .venv/.demo
+
+.venv/.eval: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[eval]'
+	@touch $@
 
 $(BIN)/python:
 	@command -v '$(PYTHON)' >/dev/null || { echo "There is no program '$(PYTHON)'. Install Python 3.11 or newer, or say which one to use: make PYTHON=python3.12" >&2; exit 1; }

@@ -1,0 +1,111 @@
+"""One labelled stream and what a detector says of it, measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from detector.lab.measures import (
+    Alarm,
+    Answers,
+    Seen,
+    average_precision,
+    is_at_least,
+    known_cases,
+)
+from detector.lab.scenario import DAY_MS, Scenario
+from detector.lab.simulate import Simulated, simulate
+from tests.eval.mixes import KINDS
+
+ANY = "any"
+
+
+class Stream:
+    """A made-up stream, held whole.
+
+    Attributes:
+        made: its events with their labels, in order.
+        answers: the cases in it.
+        tips: how many tips there are.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.made: list[Simulated] = list(simulate(scenario))
+        self.answers = Answers(
+            known_cases(
+                Seen(event["event_id"], event["event_time"], event["type"] == "tip", label)
+                for event, label in self.made
+            )
+        )
+        self.tips = sum(event["type"] == "tip" for event, _ in self.made)
+
+
+@dataclass(slots=True)
+class Said:
+    """What a detector said of a stream.
+
+    Attributes:
+        alarms: in the order raised, of kinds that are labelled, or of none.
+        scores: event id → kind → score; a kind that is 0 may be left out, `ANY` is one more.
+    """
+
+    alarms: list[Alarm] = field(default_factory=list)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def measured(stream: Stream, said: Said) -> dict[str, Any]:
+    """The figures of one detector on one stream, ready to be pooled with others.
+
+    Recall, delay and false alarms are of medium and high alarms unless the name says otherwise.
+    Precision is over tips and refunds. An alarm on a case's subject is false
+    from a day after the case's end on.
+    """
+    answers = stream.answers
+    found = answers.found(said.alarms)
+    false = answers.false(said.alarms, grace_ms=DAY_MS)
+    labels = {event["event_id"]: label for event, label in stream.made if label is not None}
+    return {
+        "tips": stream.tips,
+        "alarms": sum(is_at_least(alarm, "medium") for alarm in said.alarms),
+        "recall": answers.recall(found),
+        "recall_low": answers.recall(answers.found(said.alarms, "low")),
+        "recall_by_story": _by_story(answers, found),
+        "false": len(false),
+        "false_high": sum(is_at_least(alarm, "high") for alarm in false),
+        "false_by_kind": Counter(alarm.kind for alarm in false),
+        "false_on": Counter(_what(labels.get(alarm.event_id)) for alarm in false),
+        "precision": _precision(stream, said),
+        "delay_tips": [each.tips for each in found.values()],
+        "delay_minutes": [round(each.minutes, 2) for each in found.values()],
+    }
+
+
+def _by_story(answers: Answers, found: Any) -> dict[str, tuple[int, int]]:
+    """Found and all, by the case's name without its number."""
+    stories: dict[str, tuple[int, int]] = {}
+    for case in answers.cases:
+        story = case.name.rpartition("-")[0]
+        hits, of = stories.get(story, (0, 0))
+        stories[story] = hits + (case.key in found), of + 1
+    return stories
+
+
+def _precision(stream: Stream, said: Said) -> dict[str, float | None]:
+    by_kind: dict[str, float | None] = {}
+    for kind in (*KINDS, ANY):
+        scores, is_positive = [], []
+        for event, label in stream.made:
+            if event["type"] in ("tip", "refund"):
+                scores.append(said.scores.get(event["event_id"], {}).get(kind, 0.0))
+                labelled = None if label is None else label["kind"]
+                is_positive.append(labelled is not None if kind == ANY else labelled == kind)
+        by_kind[kind] = average_precision(scores, is_positive)
+    return by_kind
+
+
+def _what(label: dict[str, Any] | None) -> str:
+    """What a false alarm was raised on."""
+    if label is None:
+        return "ordinary life"
+    return f"trap {label['trap']}" if label["trap"] else f"case of {label['kind']}"
