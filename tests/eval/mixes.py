@@ -54,7 +54,7 @@ MIXES: Mapping[str, Mix] = {
         {"events": 36_000, "cases_per_10k": _MANY},
     ),
     "bare": Mix(
-        "two weeks, required fields only, tips, claims and declared minors alone",
+        "two weeks, tips and claims only, of all fields gifts and minor mode",
         {
             "events": 22_000,
             "cases_per_10k": _MANY,
