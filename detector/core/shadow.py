@@ -29,7 +29,7 @@ from detector.core.fusion import Flag, Fusion, Thresholds
 from detector.core.generations import Counters, Generations
 from detector.core.money import Currencies
 from detector.core.policy import Policy
-from detector.core.reasons import Reason
+from detector.core.reasons import KINDS, Reason
 from detector.core.room_counts import RoomCounts
 from detector.core.storm import Storm
 
@@ -93,6 +93,9 @@ class Shadow:
         currencies: amounts are compared in minor units of the base currency.
         pks: streamer id → PKs as `RoomCounts` counts them; its values never change.
         moved: (kind, a detector's score) → the score, as verdicts have moved it.
+
+    Attributes:
+        floor: kind → score from which a finding is worth to be explained to one of the two.
     """
 
     def __init__(
@@ -104,6 +107,9 @@ class Shadow:
         self._moved = moved
         self.pks = pks
         self._comparison = Comparison()
+        self.floor = {
+            kind: min(each.floor.get(kind, _PLAIN_FLOOR) for each in (live, own)) for kind in KINDS
+        }
         self._is_same_pack = own.policy.digest == live.policy.digest
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._minor = Minor(own.policy, unit, scale)
@@ -125,11 +131,6 @@ class Shadow:
         self._comparison = Comparison()
         return self._comparison
 
-    def floor(self, kind: str) -> float:
-        """The score from which a finding is worth to be explained to either of the two."""
-        live, own = self._live.floor, self._own.floor
-        return min(live.get(kind, _PLAIN_FLOOR), own.get(kind, _PLAIN_FLOOR))
-
     def share(self, kind: str, score: float, reasons: list[Reason], about: About) -> None:
         """Judges a finding that is the same for both."""
         finding = Finding(score, reasons)
@@ -150,7 +151,7 @@ class Shadow:
         for kind, floor, detector in detectors:
             score = scores.get(kind, 0.0)
             if self._is_same_pack or kind not in ("minor", "cap"):
-                if score >= self.floor(kind):
+                if score >= self.floor[kind]:
                     self.share(kind, score, detector.explain(f), about)
                 continue
             of_pack: Detector = self._cap if kind == "cap" else self._minor

@@ -161,7 +161,7 @@ class StreamerView:
 
     def _floor(self, kind: str) -> float:
         if self._shadow is not None:
-            return self._shadow.floor(kind)
+            return self._shadow.floor[kind]
         return self._fusion.floor.get(kind, 0.5)
 
     def _judge(

@@ -163,7 +163,7 @@ class TipperView:
             flag = self._fusion.flag(kind, score, detector.explain(found), *about)
             if flag is not None:
                 flags.append(flag)
-        if shadow is not None and score >= shadow.floor(kind):
+        if shadow is not None and score >= shadow.floor[kind]:
             shadow.share(kind, score, detector.explain(found), about)
         claim(tipper, event)
         self.tippers.put(tipper_id, pack(tipper), now_ms)

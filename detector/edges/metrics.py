@@ -43,7 +43,7 @@ PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = (
     "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
-    "lessons", "flags", "verdicts",
+    "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = ("minor", "outsized", "binge", "cap")
