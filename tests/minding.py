@@ -1,19 +1,23 @@
 """An engine that shows what it has learned, and when: nothing learned goes without a trace.
 
 Every verdict changes a number that all later scores and flags carry, so that one verdict more or
-less, another order, or another moment shows in everything that follows.
+less, another order, or another moment shows in everything that follows. Run as a program, this file
+is `tip-detector` with such engines.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import chain
 
+import detector.assembly
 from detector.assembly import Assembly
 from detector.core.decode import Skipped
 from detector.core.engine import VIEWS, Decision, Engine
 from detector.core.event import Event
+from detector.core.learning import Outcome
 from detector.core.state import CHUNK_BYTES
 from detector.core.verdict import Verdict
 
@@ -29,10 +33,10 @@ class MindingEngine(Engine):
 
     learned = b""
 
-    def learn(self, verdict: Verdict) -> bool:
+    def learn(self, verdict: Verdict) -> Outcome:
         told = f"{verdict.flag_id} {verdict.event_id} {verdict.judgement}".encode()
         self.learned = blake2b(self.learned + told, digest_size=8).digest()
-        return verdict.features is not None
+        return "unknown" if verdict.features is None else "learned"
 
     def process(self, event: Event) -> Decision | Skipped:
         decision = super().process(event)
@@ -60,3 +64,10 @@ class MindingAssembly(Assembly):
 
     def make_engine(self, views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
         return MindingEngine(self._engine_config, self.policy, self.currencies, views, dedupe)
+
+
+if __name__ == "__main__":
+    from detector.cli import main
+
+    detector.assembly.Engine = MindingEngine  # type: ignore[misc, attr-defined]
+    sys.exit(main(sys.argv[1:]))

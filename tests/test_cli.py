@@ -84,6 +84,21 @@ def test_the_shipped_config_is_fine() -> None:
     assert (done.returncode, done.stdout.startswith(b"fine: policy cn")) == (0, True)
 
 
+def test_the_examples_of_a_shadow_are_checked_as_well(tmp_path: Path) -> None:
+    config, pack = tmp_path / "my.toml", tmp_path / "pack.toml"
+    config.write_text('[shadow]\nconfig = "trial.toml"\n')
+    (tmp_path / "trial.toml").write_text('[policy]\npack = "pack.toml"\n')
+    shipped = (ROOT / "config" / "policies" / "cn.toml").read_text()
+    pack.write_text(shipped)
+    done = run("check-config", "--config", str(config))
+    assert (done.returncode, b"shadow cn" in done.stdout) == (0, True)
+    before, rule, after = shipped.partition('type = "room_count"')
+    pack.write_text(before + rule + after.replace("limit = 2", "limit = 9", 1))
+    done = run("check-config", "--config", str(config))
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"{pack}: rules[pk-evening]: fires: expected")
+
+
 def test_an_unknown_mapping_names_those_that_are_shipped() -> None:
     done = run("score", "--mapping", "nowhere")
     assert done.returncode == 2
@@ -127,3 +142,48 @@ def mutate(rng: random.Random, seeds: list[bytes]) -> bytes:
     values = [None, True, -1, 0, 1e300, "", "x" * 400, [], {}, "NaN", "-5", 10**18, "2009-01-01Z"]
     record[rng.choice(list(record))] = rng.choice(values)
     return orjson.dumps(record)
+
+
+def test_score_learns_from_verdicts_whatever_the_order_of_their_file(tmp_path: Path) -> None:
+    lines = lines_of(3000)
+    records = [orjson.loads(line) for line in lines]
+    tips = [each for each in records[:1500] if each.get("type", "tip") == "tip"][::40]
+    verdicts = [
+        orjson.dumps({"event_id": each["event_id"], "verdict": "confirmed", "kind": "ring",
+                      "reviewer": "r1", "decided_at": each["event_time"] + 86_400_000})
+        for each in tips
+    ]  # fmt: skip
+    forward, backward = tmp_path / "forward.jsonl", tmp_path / "backward.jsonl"
+    forward.write_bytes(b"\n".join(verdicts))
+    backward.write_bytes(b"\n\n".join(reversed(verdicts)) + b"\n")
+    stdin = b"\n".join(lines) + b"\n"
+    without = run("score", stdin=stdin)
+    first, second = (
+        run("score", "--verdicts", str(path), stdin=stdin) for path in (forward, backward)
+    )
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    assert first.stdout != without.stdout
+    before = min(each["event_time"] for each in tips) + 86_400_000
+    for record, taught, untaught in zip(
+        records, first.stdout.splitlines(), without.stdout.splitlines(), strict=True
+    ):
+        if record["event_time"] >= before:
+            break
+        assert taught == untaught
+
+    state = ("--state", str(tmp_path / "state"), "--verdicts", str(forward))
+    cut = len(lines) // 2
+    parts = [run("score", *state, stdin=b"\n".join(part) + b"\n")
+             for part in (lines[:cut], lines[cut:])]  # fmt: skip
+    assert b"".join(part.stdout for part in parts) == first.stdout
+
+
+def test_verdicts_that_are_none_are_named_by_line_and_nothing_is_scored(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    path.write_text('{"event_id": "e1"}\nnonsense\n')
+    done = run("score", "--verdicts", str(path), stdin=lines_of(5)[0])
+    assert (done.returncode, done.stdout) == (2, b"")
+    first, second = done.stderr.decode().splitlines()
+    assert first == f"{path}: line 1: verdict: expected confirmed, false_positive or unclear"
+    assert second.startswith(f"{path}: line 2: no JSON: ")

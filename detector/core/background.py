@@ -56,11 +56,12 @@ class Background:
         max_entries: events held, half of them past the horizon.
         horizon_ms: event time after which one without a report is genuine.
 
-    >>> background = Background(max_entries=40, horizon_ms=1000)
-    >>> for at_ms in range(0, 3000, 10):
+    >>> background = Background(max_entries=20, horizon_ms=1000)
+    >>> for at_ms in range(0, 9000, 10):
     ...     background.add(f"e{at_ms}", at_ms, b"")
-    >>> [each.at_ms for each in background.draw(3, lambda event_id: event_id == "e70")]
-    [60, 1000]
+    >>> drawn = background.draw(10, lambda event_id: False)
+    >>> len(background) <= 20, len(drawn), all(each.at_ms < 8000 for each in drawn)
+    (True, 10, True)
     """
 
     def __init__(self, max_entries: int, horizon_ms: int) -> None:
@@ -83,12 +84,12 @@ class Background:
         waiting.append(Sampled(event_id, now_ms, lesson))
         while waiting[0].at_ms < passed_ms:
             self._genuine.append(waiting.popleft())
-        if len(waiting) > self._half:
+        while len(waiting) > self._half:
             self._threshold //= 2
-            self._waiting = deque(
-                each for each in waiting if hash_of(each.event_id) < self._threshold
-            )
-        elif len(waiting) < self._half // 4 and len(self._genuine) == self._half:
+            kept = [each for each in waiting if hash_of(each.event_id) < self._threshold]
+            waiting.clear()
+            waiting.extend(kept)
+        if len(waiting) < self._half // 4 and len(self._genuine) == self._half:
             self._threshold = min(_WHOLE, self._threshold * 2)
 
     def draw(self, count: int, is_reported: Callable[[str], bool]) -> list[Sampled]:
@@ -131,4 +132,5 @@ class Background:
 
 def hash_of(event_id: str) -> int:
     """What decides whether an event is sampled: 32 bits, the same everywhere."""
-    return crc32(event_id.encode("utf-8", "surrogatepass"))
+    # crc32 of ids that differ by little differs by little: spread it (Fibonacci hashing).
+    return crc32(event_id.encode("utf-8", "surrogatepass")) * 0x9E3779B1 & 0xFFFFFFFF

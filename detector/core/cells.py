@@ -56,11 +56,13 @@ class Codes(dict[str | None, int]):
 
     _AT_MOST = 50_000
 
-    def __missing__(self, text: str | None) -> int:
-        if text is None:
-            return 0
+    def __init__(self) -> None:
+        super().__init__({None: 0})
+
+    def __missing__(self, text: str) -> int:
         if len(self) >= self._AT_MOST:
             self.clear()  # only for speed: what is asked for again comes back
+            self[None] = 0
         code = self[text] = crc32(text.encode("utf-8", "surrogatepass")) or 1
         return code
 
@@ -124,7 +126,7 @@ def traits_of(
         _SETTING + (setting + codes[event.currency]) % 64,
         _AMOUNT_HOUR + 8 * amount + part_of_day,
         novelty and _AMOUNT_NOVELTY + 64 * amount + novelty,
-        pace and _PACE_AMOUNT + 32 * amount + pace,
+        pace and _PACE_AMOUNT + 32 * amount + (pace & 31),
         own and _OWN_HOUR + 8 * own + part_of_day,
     ]
     if category:
@@ -152,23 +154,28 @@ def _measures(
         above_own = (log_value - before.mean) / (4.0 * variance**0.5)
         above_own = -1.0 if above_own < -1.0 else 1.0 if above_own > 1.0 else above_own
         own = int(4.0 * above_own + 5.5)
-        above_maximum = max(-1.0, min(1.0, log(value / before.max_value) / 4.0))
+        above_maximum = log(value / before.max_value) / 8.0
         if n >= _HOURS_FROM:
             hours = before.hours
             near = hours[hour - 1] + hours[hour] + hours[hour - 23]
-            odd_hour = max(0.0, 1.0 - 8.0 * near / n)
+            odd_hour = 1.0 - 8.0 * near / n if 8 * near < n else 0.0
         if f.sessions >= _OWN_FROM:
-            session_above_own = (log(f.session_sum) - f.sessions_mean) / 4.0
-            session_above_own = max(-1.0, min(1.0, session_above_own))
+            session_above_own = (log(f.session_sum) - f.sessions_mean) / 8.0
     gap_s = f.gap_s
     if gap_s is not None:
         log_gap = log(1.0 + gap_s)
         quick = 1.0 - log_gap / 14.0
-        pace = 1 + min(30, int(log_gap))
+        pace = 1 + int(log_gap)
     site, age_ms, quantity = f.typical_tip, f.account_age_ms, event.quantity
-    new_device = _is_new(before.devices, codes[event.device_id])
-    new_instrument = _is_new(before.instruments, codes[event.instrument_id])
-    new_streamer = _is_new(before.streamers, codes[event.streamer_id])
+    device, instrument = codes[event.device_id], codes[event.instrument_id]
+    known = before.devices  # an id is known by the four bytes that `tipper.remember` keeps of it
+    new_device = 1 if device and known and device.to_bytes(4, "little") not in known else 0
+    known = before.instruments
+    new_instrument = (
+        1 if instrument and known and instrument.to_bytes(4, "little") not in known else 0
+    )
+    known = before.streamers
+    new_streamer = 1 if known and codes[event.streamer_id].to_bytes(4, "little") not in known else 0
     is_others = event.instrument_holder == "other"
     is_young = age_ms is not None and age_ms < 7 * DAY_MS
     novelty = _FIRST_TIP if not n else (
@@ -178,11 +185,11 @@ def _measures(
         log_value / 8.0 - 1.0,
         above_own,
         above_maximum,
-        0.0 if site is None else max(-1.0, min(1.0, log(value / site.extreme) / 4.0)),
+        0.0 if site is None else log(value / site.extreme) / 8.0,
         quick,
-        log(f.session_decisions) / 4.0,
+        log(f.session_decisions) / 8.0,
         session_above_own,
-        0.0 if f.sum_day < value else min(1.0, log(f.sum_day / value) / 4.0),
+        log(f.sum_day / value) / 8.0,
         odd_hour,
         1.0 / (1 + n),
         0.0 if age_ms is None else 1.0 / (1.0 + age_ms / (7 * DAY_MS)),
@@ -190,14 +197,6 @@ def _measures(
         float(new_instrument),
         float(new_streamer),
         float(is_others),
-        0.0 if quantity is None else min(1.0, log(1 + quantity) / 6.0),
+        0.0 if quantity is None else log(1 + quantity) / 8.0,
     ]
     return measures, own, pace, novelty
-
-
-def _is_new(known: bytes, code: int) -> bool:
-    """Whether the tipper has used others, but not this one; False where it is not said.
-
-    Of `tipper.remember`'s list, which knows an id by these four bytes.
-    """
-    return bool(code and known) and code.to_bytes(4, "little") not in known

@@ -264,7 +264,7 @@ class Engine:
     def _look(self, decision: Decision, moment: Moment) -> None:
         """Shows the event to the views that it is for, and what they found to the models."""
         event, features = decision.event, None
-        self._learning.look_at(event)
+        self._learning.look_at(event, self.watermark_ms)
         if self._shadow is not None:
             decision.shadow = self._shadow.begin()
         if "tipper" in self._views and event.type in TipperView.types:

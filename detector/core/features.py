@@ -94,6 +94,7 @@ class Features:
             office hours; 0 if none was seen.
         traits: what this tip is like, a mask of `traits`; 0 where nobody looked.
         genre: a mark of the room's category; 0 if not said.
+        is_new_hour: whether the hour of the clock has no tip of this tipper yet.
         is_perk: whether it buys lasting rights or goods.
         habits: the packed counts of traits with this tip.
         site_traits: how common each trait is on the site.
@@ -110,13 +111,14 @@ class Features:
 
     __slots__ = (
         "account_age_ms", "before", "combo_sum", "day_mean", "day_sum", "day_variance", "days",
-        "event", "gap_s", "genre", "habits", "heavy_days", "in_order", "is_combo", "is_new_session",
-        "is_perk", "log_value", "moment", "month_sum", "own_spread", "session_decisions",
-        "session_level", "session_max", "session_pace", "session_recharges", "session_start_ms",
-        "session_sum", "sessions", "sessions_decisions_mean", "sessions_decisions_variance",
-        "sessions_mean", "sessions_variance", "site_traits", "standing", "sum_60d", "sum_day",
-        "sum_hour", "sum_week", "tip_surprise", "traits", "typical_peers", "typical_session",
-        "typical_session_tips", "typical_tip", "typical_week", "value",
+        "event", "gap_s", "genre", "habits", "heavy_days", "in_order", "is_combo", "is_new_hour",
+        "is_new_session", "is_perk", "log_value", "moment", "month_sum", "own_spread",
+        "session_decisions", "session_level", "session_max", "session_pace", "session_recharges",
+        "session_start_ms", "session_sum", "sessions", "sessions_decisions_mean",
+        "sessions_decisions_variance", "sessions_mean", "sessions_variance", "site_traits",
+        "standing", "sum_60d", "sum_day", "sum_hour", "sum_week", "tip_surprise", "traits",
+        "typical_peers", "typical_session", "typical_session_tips", "typical_tip", "typical_week",
+        "value",
     )  # fmt: skip
 
     event: Event
@@ -153,6 +155,7 @@ class Features:
     traits: int
     habits: bytes
     genre: int
+    is_new_hour: bool
     is_perk: bool
     site_traits: SiteTraits
     account_age_ms: int | None
@@ -227,7 +230,7 @@ def compute(event: Event, moment: Moment, before: TipperStats, population: Popul
         else max(0, event.event_time_ms - event.account_created_ms)
     )
     f.traits, f.habits, f.site_traits = 0, before.traits, population.traits
-    f.genre, f.is_perk = 0, False
+    f.genre, f.is_new_hour, f.is_perk = 0, False, False
     f.standing = population.standing(f.account_age_ms, f.sum_60d - value)
     f.typical_peers = population.peers_of(f.standing)
     return f

@@ -157,16 +157,16 @@ class Learning:
         self._id_risk = 0.0
         self._raw = [0.0] * len(KINDS)
 
-    def look_at(self, event: Event) -> None:
-        """Takes up the event that is to be scored next."""
+    def look_at(self, event: Event, now_ms: int) -> None:
+        """Takes up the event that is to be scored next; `now_ms` is the watermark, epoch ms."""
         self._ids = id_cells(event, self._codes)
         self._raw = [0.0] * len(KINDS)
-        self._id_risk = self._highest_id_risk() if self._lessons else 0.0
+        self._id_risk = self._highest_id_risk(now_ms) if self._lessons else 0.0
 
     def corrected(self, kind: str, score: float) -> float:
         """A detector's score of the event at hand, 0..1, as verdicts have moved it."""
         self._raw[_KIND_NUMBER[kind]] = score
-        return self.moved(kind, score)
+        return self.moved(kind, score) if self._lessons else score
 
     def moved(self, kind: str, score: float) -> float:
         """As `corrected`, for a score that nothing is to be learned of."""
@@ -224,7 +224,7 @@ class Learning:
         if lesson is None and flagged is None:
             return "unknown"
         about = verdict.flag_id or verdict.event_id or ""
-        if not self._is_first(identity(about, verdict.reviewer, str(verdict.decided_ms)), now_ms):
+        if not self._is_first(_digest(about, verdict), now_ms):
             return "duplicate"
         reasons = [] if flagged is None else flagged.reasons
         self.reviews.count(verdict.kind, verdict.judgement, reasons)
@@ -312,8 +312,8 @@ class Learning:
         stands_for = 1 if self._seen < _COUNT_ALL_UNTIL else _SAMPLED_OF
         if hash_of(event_id) % stands_for == 0:
             self._risk_of_shapes.see(lesson.shapes, now_ms, stands_for)
-            self._risk_of_shapes.refresh(lesson.shapes)
-            self._risk_of_ids.refresh(lesson.ids)
+            self._risk_of_shapes.refresh(lesson.shapes, now_ms)
+            self._risk_of_ids.refresh(lesson.ids, now_ms)
             self.reviews.watch(self._raw)
 
     def _remember_flag(self, event_id: str, flag: Flag, lesson: Lesson, now_ms: int) -> None:
@@ -325,13 +325,13 @@ class Learning:
         )  # fmt: skip
         self.flags.put(record["flag_id"], known, now_ms)
 
-    def _highest_id_risk(self) -> float:
+    def _highest_id_risk(self, now_ms: int) -> float:
         """The highest risk of what the event names; 0.0 where nothing speaks against any."""
         table = self._risk_of_ids
         risky = [cell for cell in self._ids if table.risks[cell] > 0.0]
         if not risky:
             return 0.0
-        table.refresh(risky)  # it has faded since
+        table.refresh(risky, now_ms)  # it has faded since
         return _highest([table.risks[cell] for cell in risky])
 
     def _is_first(self, digest: str, now_ms: int) -> bool:
@@ -424,6 +424,11 @@ def _probability(odds: float) -> float:
 
 def _highest(risks: list[float]) -> float:
     return max(0.0, 0.0, *risks)
+
+
+def _digest(about: str, verdict: Verdict) -> str:
+    decided = str(verdict.decided_ms)
+    return identity(about, verdict.kind, verdict.judgement, verdict.reviewer, decided)
 
 
 def _taught(event_id: str, judgement: str) -> str:

@@ -24,10 +24,11 @@ from detector.core.tipper import (
     NOT_NAMED,
     SESSION_GAP_MS,
     WEEK_MS,
+    Notes,
     TipperStats,
     remember,
 )
-from detector.core.traits import Counts
+from detector.core.traits import mask_of
 
 _MOST = 65_535  # of what a session counts
 _EDGE = 3.0  # standard deviations beyond which a value counts as if it were at the edge
@@ -93,7 +94,7 @@ def recharge(tipper: TipperStats, event: Event, moment: Moment) -> None:
     if moment.is_office_hour:
         tipper.office_recharges_week += weight
     tipper.balance += value
-    _learn_facts(tipper, event)
+    tipper.notes = _with_facts(tipper.notes, event)
 
 
 def learn(population: Population, f: Features) -> None:
@@ -108,8 +109,8 @@ def learn(population: Population, f: Features) -> None:
     if f.is_new_session and before.n:
         population.sessions.add(log(before.session_sum))
         population.session_tips.add(log(before.session_decisions))
-    if before.n and _is_new_hour(f):
-        population.traits.add(before.day, Counts.of(before.traits).mask)
+    if before.n and f.is_new_hour:
+        population.traits.add(before.day, mask_of(before.traits))
 
 
 def note_minor(tipper: TipperStats, fact: int, at_ms: int) -> None:
@@ -120,16 +121,19 @@ def note_minor(tipper: TipperStats, fact: int, at_ms: int) -> None:
         fact: `DECLARED_MINOR` or `CONFIRMED_MINOR`.
         at_ms: when, epoch ms.
     """
-    tipper.facts |= fact
-    tipper.minor_hour = max(tipper.minor_hour, at_ms // HOUR_MS)
+    notes = Notes.of(tipper.notes)
+    tipper.notes = notes._replace(
+        facts=notes.facts | fact, minor_hour=max(notes.minor_hour, at_ms // HOUR_MS)
+    ).pack()
 
 
 def claim(tipper: TipperStats, event: Event) -> None:
     """Adds a refund claim to a tipper who nobody else holds."""
-    tipper.claims = min(255, tipper.claims + 1)
-    if event.claim == "minor":
-        tipper.facts |= CLAIMED_MINOR
-    _learn_facts(tipper, event)
+    notes = Notes.of(_with_facts(tipper.notes, event))
+    claimed = CLAIMED_MINOR if event.claim == "minor" else 0
+    tipper.notes = notes._replace(
+        facts=notes.facts | claimed, claims=min(255, notes.claims + 1)
+    ).pack()
 
 
 def _advance_sums(after: TipperStats, f: Features) -> None:
@@ -193,42 +197,40 @@ def _advance_recharges(after: TipperStats, f: Features) -> None:
 
 def _advance_traits(after: TipperStats, f: Features) -> None:
     before, event = f.before, f.event
-    hour = event.event_time_ms // HOUR_MS
     after.traits = f.habits
     after.genre, after.genre_lead = before.genre, before.genre_lead
-    if f.genre and _is_new_hour(f):  # the majority's mark (Boyer and Moore)
+    if f.genre and f.is_new_hour:  # the majority's mark (Boyer and Moore)
         if f.genre == before.genre:
             after.genre_lead = min(255, before.genre_lead + 1)
         elif before.genre_lead:
             after.genre_lead = before.genre_lead - 1
         else:
             after.genre, after.genre_lead = f.genre, 1
-    after.facts, after.minor_hour = before.facts, before.minor_hour
-    after.named_hour, after.claims = before.named_hour, before.claims
-    after.perk_hour, after.perks = before.perk_hour, before.perks
-    if f.is_perk:
-        after.perk_hour, after.perks = max(hour, before.perk_hour), min(255, before.perks + 1)
     after.child_peak = before.child_peak
     if before.child_peak and f.in_order:
         after.child_peak *= exp((before.last_ms - event.event_time_ms) / _PEAK_FADES_MS)
-    _learn_facts(after, event)
+    after.notes = _with_facts(before.notes, event)
+    if f.is_perk:
+        notes, hour = Notes.of(after.notes), event.event_time_ms // HOUR_MS
+        after.notes = notes._replace(
+            perk_hour=max(hour, notes.perk_hour), perks=min(255, notes.perks + 1)
+        ).pack()
 
 
-def _learn_facts(tipper: TipperStats, event: Event) -> None:
+def _with_facts(packed: bytes, event: Event) -> bytes:
+    """The packed notes with what an event says of the account."""
+    said = 0
     if event.tipper_age is not None and event.tipper_age >= _ADULT_YEARS:
-        tipper.facts |= ADULT_AGE
-    if event.real_name is None:
-        return
-    if not event.real_name:
-        tipper.facts |= NOT_NAMED
-    elif not tipper.facts & NAMED:
-        if tipper.facts & NOT_NAMED:
-            tipper.named_hour = event.event_time_ms // HOUR_MS
-        tipper.facts |= NAMED
-
-
-def _is_new_hour(f: Features) -> bool:
-    return f.event.event_time_ms // HOUR_MS > f.before.last_ms // HOUR_MS
+        said = ADULT_AGE
+    if event.real_name is not None:
+        said |= NAMED if event.real_name else NOT_NAMED
+    if not said & ~packed[0]:
+        return packed
+    notes = Notes.of(packed)
+    named_hour = notes.named_hour
+    if said & NAMED and notes.facts & (NAMED | NOT_NAMED) == NOT_NAMED:
+        named_hour = event.event_time_ms // HOUR_MS
+    return notes._replace(facts=notes.facts | said, named_hour=named_hour).pack()
 
 
 def _at_most_edge(f: Features) -> float:

@@ -83,12 +83,14 @@ class RiskTable:
         self.all_confirmed += weight
         for cell in cells:
             confirmed[cell] += weight
-        self.refresh(cells)
+        self.refresh(cells, now_ms)
 
-    def refresh(self, cells: Iterable[int]) -> None:
+    def refresh(self, cells: Iterable[int], now_ms: int) -> None:
         """Brings the risks of these cells up to date."""
         if not self.all_confirmed:
             return
+        if now_ms - self._weighed_ms >= _WEIGH_EVERY_MS:
+            self._weigh(now_ms)
         share = min(1.0, self.all_confirmed / self.all_seen) if self.all_seen else 1.0
         prior, seen, confirmed = _PRIOR * self._weight, self._seen, self._confirmed
         for cell in cells:

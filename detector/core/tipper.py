@@ -25,7 +25,42 @@ COMBO_GAP_MS = 3_000
 
 DECLARED_MINOR, CONFIRMED_MINOR, CLAIMED_MINOR, ADULT_AGE, NAMED, NOT_NAMED = 1, 2, 4, 8, 16, 32
 """Once said of an account: a minor's, by an event, a reviewer, a refund claim; an adult's age; with
-and without a real name. Bits of `TipperStats.facts`."""
+and without a real name. Bits of `Notes.facts`."""
+
+_NOTES = struct.Struct("<BIIIBB")
+
+
+class Notes(NamedTuple):
+    """What was said or done once, and is asked for seldom.
+
+    Attributes:
+        facts: bits as `DECLARED_MINOR`; the first byte of the packed notes.
+        minor_hour: hours since 1970 when it was last known to be a minor's; 0 for never, as below.
+        named_hour: when it was given a real name after it had been without.
+        perk_hour, perks: when it last bought a perk, and how many, up to 255.
+        claims: refunds claimed, up to 255.
+    """
+
+    facts: int
+    minor_hour: int
+    named_hour: int
+    perk_hour: int
+    perks: int
+    claims: int
+
+    @classmethod
+    def of(cls, packed: bytes) -> Notes:
+        """The inverse of `pack`."""
+        return cls._make(_NOTES.unpack(packed))
+
+    def pack(self) -> bytes:
+        """As bytes.
+
+        >>> Notes.of(Notes(1, 2, 3, 4, 5, 6).pack())
+        Notes(facts=1, minor_hour=2, named_hour=3, perk_hour=4, perks=5, claims=6)
+        """
+        return _NOTES.pack(*self)
+
 
 MOST_RECHARGES = 65_535
 """Recharges of one session are counted up to this."""
@@ -56,11 +91,9 @@ class TipperStats:
     of the session, up to the last tip; `balance`: what is left of all recharges seen, at least 0.
 
     `traits`: hours with a tip by what they were like, see `traits`; `genre`: a mark of the room
-    category it mostly tips in, 0 if unknown, and by how many hours `genre_lead` it leads; `facts`:
-    what was once said of the account, see `DECLARED_MINOR`; `child_peak`: the most that its tips
-    looked like a child's, 0..1, fading over months; `*_hour`, hours since 1970, 0 for never: when
-    it was last known to be a minor's, when a real name was added, when it last bought a perk;
-    `perks`, `claims`: perks bought and refunds claimed, up to 255 each.
+    category it mostly tips in, 0 if unknown, and by how many hours `genre_lead` it leads;
+    `child_peak`: the most that its tips looked like a child's, 0..1, fading over months; `notes`:
+    packed `Notes`.
 
     `heavy_days`: decayed count of days on which he gave a seventh of the site's extreme week or
     more; `office_recharges_week`: those of `recharges_week` made in office hours. Of the session:
@@ -72,14 +105,13 @@ class TipperStats:
     """
 
     __slots__ = (
-        "balance", "child_peak", "claims", "combo_sum", "day", "day_mean", "day_sum",
-        "day_variance", "days", "devices", "facts", "first_ms", "gap_mean", "gap_variance", "gaps",
-        "genre", "genre_lead", "heavy_days", "hours", "instruments", "last_ms", "last_value",
-        "max_ms", "max_value", "mean", "minor_hour", "month", "month_sum", "n", "named_hour",
-        "office_recharges_week", "other_recharges_week", "perk_hour", "perks", "pk_decisions",
-        "pk_ms", "pk_sum", "recharge_ms", "recharged_week", "recharges_waiting", "recharges_week",
-        "session_decisions", "session_level", "session_max", "session_moves", "session_pace",
-        "session_recharges", "session_start_ms", "session_sum", "sessions",
+        "balance", "child_peak", "combo_sum", "day", "day_mean", "day_sum", "day_variance", "days",
+        "devices", "first_ms", "gap_mean", "gap_variance", "gaps", "genre", "genre_lead",
+        "heavy_days", "hours", "instruments", "last_ms", "last_value", "max_ms", "max_value",
+        "mean", "month", "month_sum", "n", "notes", "office_recharges_week", "other_recharges_week",
+        "pk_decisions", "pk_ms", "pk_sum", "recharge_ms", "recharged_week", "recharges_waiting",
+        "recharges_week", "session_decisions", "session_level", "session_max", "session_moves",
+        "session_pace", "session_recharges", "session_start_ms", "session_sum", "sessions",
         "sessions_decisions_mean", "sessions_decisions_variance", "sessions_mean",
         "sessions_variance", "streamers", "sum_60d", "sum_day", "sum_hour", "sum_week", "traits",
         "variance",
@@ -127,13 +159,8 @@ class TipperStats:
     traits: bytes
     genre: int
     genre_lead: int
-    facts: int
     child_peak: float
-    minor_hour: int
-    named_hour: int
-    perk_hour: int
-    perks: int
-    claims: int
+    notes: bytes
     heavy_days: float
     office_recharges_week: float
     combo_sum: int
@@ -155,8 +182,8 @@ _HEAD = struct.Struct(
     "Idd" "Idd"  # days; gaps
     "qqIdd" "Idddd"  # the session; sessions
     "qfff" "HHq"  # recharges; those of the session, and what is left
-    f"{traits.SIZE}s" "HB"  # traits of its hours; the genre
-    "Be" "III" "BB"  # facts, likeness to a child's; hours of three of them; perks and claims
+    f"{traits.SIZE}s" "HBe"  # traits of its hours; the genre; likeness to a child's
+    f"{_NOTES.size}s"
     "ff" "qqHqqH"  # heavy days, office recharges; combo, largest, moves, the last PK of the session
     "24s" "BBB"  # hours; lengths of the three lists
 )  # fmt: skip
@@ -173,8 +200,7 @@ def pack(t: TipperStats) -> bytes:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
-        t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
-        t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
+        t.traits, t.genre, t.genre_lead, t.child_peak, t.notes,
         t.heavy_days, t.office_recharges_week, t.combo_sum, t.session_max, t.session_moves,
         t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, len(t.devices), len(t.instruments), len(t.streamers),
@@ -194,8 +220,7 @@ def unpack(packed: bytes) -> TipperStats:
         t.sessions_decisions_mean, t.sessions_decisions_variance,
         t.recharge_ms, t.recharges_week, t.recharged_week, t.other_recharges_week,
         t.recharges_waiting, t.session_recharges, t.balance,
-        t.traits, t.genre, t.genre_lead, t.facts, t.child_peak,
-        t.minor_hour, t.named_hour, t.perk_hour, t.perks, t.claims,
+        t.traits, t.genre, t.genre_lead, t.child_peak, t.notes,
         t.heavy_days, t.office_recharges_week, t.combo_sum, t.session_max, t.session_moves,
         t.pk_ms, t.pk_sum, t.pk_decisions,
         t.hours, devices, instruments, _,
@@ -259,6 +284,26 @@ def look_up(known: bytes, identity: str | None) -> Known | None:
         return Known(0, 0, others)
     _, seen = _KNOWN.unpack_from(known, at)
     return Known(seen % _ONCE, seen // _ONCE, others - 1)
+
+
+def appeared_ms(known: bytes, identity: str | None) -> int | None:
+    """When one of several was first used, 0 for never; None if there are no others, or not said.
+
+    >>> known = remember(remember(b"", "d1", now_ms=1000), "d2", now_ms=2000)
+    >>> [appeared_ms(known, identity) for identity in ("d2", "d3", None)]
+    [2000, 0, None]
+    """
+    if identity is None or not known:
+        return None
+    mark = _mark(identity)
+    if known[NEWEST_MARK] == mark:
+        if len(known) == _KNOWN.size:
+            return None
+        return int.from_bytes(known[-8:-2], "little")
+    at = _find(known, mark)
+    if at < 0:
+        return 0
+    return None if len(known) == _KNOWN.size else int.from_bytes(known[at + 4 : at + 10], "little")
 
 
 def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:

@@ -13,7 +13,7 @@ from zlib import crc32
 from detector.core import traits
 from detector.core.features import Features
 from detector.core.lexicon import ADULT, CHILD, pattern
-from detector.core.tipper import DAY_MS, HOUR_MS, TipperStats, look_up
+from detector.core.tipper import DAY_MS, HOUR_MS, TipperStats, appeared_ms
 
 _NEW_MS = 21 * DAY_MS
 _LIFE_MS = 3 * DAY_MS  # what an account had before it counts as before
@@ -39,7 +39,7 @@ class TraitReader:
         self._perks = _PerText(lambda text: bought.search(text) is not None)
 
     def fill(self, f: Features) -> None:
-        """Sets `traits`, `habits`, `genre` and `is_perk`."""
+        """Sets `traits`, `habits`, `genre`, `is_new_hour` and `is_perk`."""
         event, before = f.event, f.before
         at_ms = event.event_time_ms
         time = f.moment.time
@@ -57,26 +57,26 @@ class TraitReader:
                 mask |= traits.OTHER_GENRE
         if event.gift_name is not None:
             f.is_perk = self._perks.of(event.gift_name)
-        if before.n and at_ms - before.first_ms >= _LIFE_MS:
-            if _is_new(before.devices, event.device_id, at_ms, before.first_ms):
+        life_from_ms = before.first_ms + _LIFE_MS
+        if before.n and at_ms >= life_from_ms:
+            newest_ms = max(life_from_ms, at_ms - _NEW_MS)
+            device_ms = appeared_ms(before.devices, event.device_id)
+            if device_ms is not None and (device_ms >= newest_ms or not device_ms):
                 mask |= traits.NEW_DEVICE
-            if _is_new(before.streamers, event.streamer_id, at_ms, before.first_ms):
+            streamer_ms = appeared_ms(before.streamers, event.streamer_id)
+            if streamer_ms is not None and (streamer_ms >= newest_ms or not streamer_ms):
                 mask |= traits.NEW_STREAMER
-        if event.instrument_holder == "other" or _recharged_by_other(before, at_ms):
+        if event.instrument_holder == "other":
             mask |= traits.OTHER_HOLDER
-        if before.recharge_ms and 0 <= at_ms - before.recharge_ms <= _RECHARGED_MS:
-            mask |= traits.RECHARGED
+        if before.recharge_ms:
+            if 0 <= at_ms - before.recharge_ms <= _RECHARGED_MS:
+                mask |= traits.RECHARGED
+            if _recharged_by_other(before, at_ms):
+                mask |= traits.OTHER_HOLDER
+        hour = at_ms // HOUR_MS
         f.traits = mask
-        f.habits = traits.add(before.traits, at_ms // HOUR_MS, mask)
-
-
-def _is_new(known: bytes, identity: str | None, at_ms: int, life_from_ms: int) -> bool:
-    """Whether it appeared late in the account's life, and not long ago, beside others."""
-    seen = look_up(known, identity)
-    if seen is None or not seen.others:
-        return False
-    appeared_ms = seen.first_ms if seen.times else at_ms
-    return at_ms - appeared_ms <= _NEW_MS and appeared_ms - life_from_ms >= _LIFE_MS
+        f.is_new_hour = hour > before.last_ms // HOUR_MS
+        f.habits = traits.add(before.traits, hour, mask)
 
 
 def _recharged_by_other(before: TipperStats, at_ms: int) -> bool:

@@ -36,6 +36,7 @@ _MOST = 65_535
 _GUESS_WORTH = 100  # hours of the site that the expert's guess is worth
 _SITE_WORTH = 4  # hours of an account that the site's share is worth
 _LATELY, _LONG = 0.8, 0.99  # what an hour of a day ago counts
+_AT_ONCE = 64
 _CONVINCING = 3.0  # nats by which the recent hours speak against the earlier ones
 
 
@@ -56,21 +57,33 @@ def add(packed: bytes, hour: int, mask: int) -> bytes:
         fresh = mask & ~last_mask
         if not fresh:
             return packed
-        last_mask |= mask
-        weights = [0]
+        mask |= last_mask
+        more, decay = 0, 1.0
     elif hour < last_hour:
         return packed
     else:
-        fresh = last_mask = mask
-        weights = [1]
+        fresh = mask
+        more, decay = 1, exp((last_hour - hour) / _RECENT_HOURS)
     unpacked = _PACKED.unpack(packed)
-    weights += [fresh >> place & 1 for place in range(len(NAMES))]
-    ever = [count + one for count, one in zip(unpacked[2:13], weights, strict=True)]
+    ever = list(unpacked[2:13])
+    recent = [count * decay for count in unpacked[13:]]
+    ever[0] += more
+    recent[0] += more
+    while fresh:
+        lowest = fresh & -fresh
+        place = lowest.bit_length()
+        ever[place] += 1
+        recent[place] += 1.0
+        fresh ^= lowest
     if ever[0] >= _MOST:
         ever = [count >> 1 for count in ever]
-    decay = exp((last_hour - hour) / _RECENT_HOURS)
-    recent = [count * decay + one for count, one in zip(unpacked[13:], weights, strict=True)]
-    return _PACKED.pack(hour, last_mask, *ever, *recent)
+    return _PACKED.pack(hour, mask, *ever, *recent)
+
+
+def mask_of(packed: bytes) -> int:
+    """The traits of the last hour."""
+    mask: int = _HOUR.unpack_from(packed)[1]
+    return mask
 
 
 class Counts(NamedTuple):
@@ -154,29 +167,33 @@ class SiteTraits:
     True
     """
 
-    __slots__ = ("_day", "_lately", "_long")
+    __slots__ = ("_day", "_lately", "_long", "_waiting")
 
     def __init__(self) -> None:
         self._day = 0
         self._lately = [0.0] * (len(NAMES) + 1)  # all hours, then those with each trait
         self._long = [0.0] * (len(NAMES) + 1)
+        self._waiting: list[int] = []  # masks that are not counted yet
 
     def add(self, day: int, mask: int) -> None:
-        """Counts one hour of one account, seen on a local day."""
+        """Counts one hour of one account, seen on a local day; takes effect within 64 hours."""
         if day > self._day:
+            self._count()
             days = min(day - self._day, 1_000)
             self._lately = [count * _LATELY**days for count in self._lately]
             self._long = [count * _LONG**days for count in self._long]
             self._day = day
-        lately, long = self._lately, self._long
-        lately[0] += 1.0
-        long[0] += 1.0
-        while mask:
-            lowest = mask & -mask
-            place = lowest.bit_length()
-            lately[place] += 1.0
-            long[place] += 1.0
-            mask ^= lowest
+        self._waiting.append(mask)
+        if len(self._waiting) >= _AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        waiting = self._waiting
+        more = [sum(mask >> place & 1 for mask in waiting) for place in range(len(NAMES))]
+        more.insert(0, len(waiting))
+        self._lately = [count + each for count, each in zip(self._lately, more, strict=True)]
+        self._long = [count + each for count, each in zip(self._long, more, strict=True)]
+        self._waiting = []
 
     def share(self, trait: int) -> float:
         """Share of the latest hours with the trait, 0..1; an expert's guess while few are known."""
@@ -196,7 +213,12 @@ class SiteTraits:
 
     def save(self) -> dict[str, Any]:
         """What it knows, JSON-able."""
-        return {"day": self._day, "lately": self._lately.copy(), "long": self._long.copy()}
+        return {
+            "day": self._day,
+            "lately": self._lately.copy(),
+            "long": self._long.copy(),
+            "waiting": self._waiting.copy(),
+        }
 
     @classmethod
     def load(cls, saved: dict[str, Any]) -> SiteTraits:
@@ -209,6 +231,7 @@ class SiteTraits:
         site._day = int(saved["day"])
         site._lately = [float(count) for count in saved["lately"]]
         site._long = [float(count) for count in saved["long"]]
+        site._waiting = [int(mask) for mask in saved["waiting"]]
         expected = len(NAMES) + 1
         if {len(site._lately), len(site._long)} != {expected}:
             raise ValueError(f"counts: found another number of them, expected {expected}")

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _FETCH_BYTES = 1024 * 1024
 _HELD_RECORDS = 2_000
 _HELD_BYTES = 4 * 1024 * 1024
-_POLL_EVERY_S = 0.05
+_POLL_EVERY_S = 0.25
 _LOOK_EVERY_S = 30.0
 _PAUSE_S = 5.0
 _PATIENCE_S = 1.0
@@ -59,8 +59,8 @@ class _Tail:
         >>> tail = _Tail(0, 7)
         >>> for offset in (7, 9):
         ...     tail.add(SimpleNamespace(offset=offset, value=b"{}"))
-        >>> tail.since, tail.end, [each.offset for each in tail.between(8, 10)]
-        (7, 10, [9])
+        >>> tail.end, [each.offset for each in tail.between(8, 10)], tail.holds(8, 11)
+        (10, [9], False)
         """
         if record.offset < self.end:
             self._records.clear()
@@ -74,8 +74,12 @@ class _Tail:
             self._bytes -= len(oldest.value or b"")
             self.since = oldest.offset + 1
 
+    def holds(self, since: int, until: int) -> bool:
+        """Whether all between two offsets is held; another instance may have read further."""
+        return self.since <= since and until <= self.end
+
     def between(self, since: int, until: int) -> list[Any]:
-        """The records from an offset on that is held, to another."""
+        """The records between two offsets, where all of them are held."""
         records = list(self._records)
         first = bisect_left(records, since, key=lambda record: record.offset)
         last = bisect_left(records, until, key=lambda record: record.offset)
@@ -134,7 +138,7 @@ class KafkaVerdicts:
             if first is not None and first >= last:
                 continue
             tail = self._tails.get(number)
-            if first is not None and tail is not None and tail.since <= first:
+            if tail is not None and first is not None and tail.holds(first, last):
                 found: list[Record] = tail.between(first, last)
             else:
                 found, gone = self._read_again(number, first, last)
@@ -150,7 +154,7 @@ class KafkaVerdicts:
         """Finds partitions that were not there before, and where the logs start by now."""
         numbers = self._numbers()
         if not numbers:
-            self._note("there is no such topic; `tip-detector topics create` makes it")
+            self._note(f"no topic {self._topic}; `tip-detector topics create` makes it")
             return
         for number in numbers:
             at = TopicPartition(self._topic, number)
@@ -187,7 +191,7 @@ class KafkaVerdicts:
         The loop waits meanwhile, and must not spend its time on a partition that does not answer.
         """
         if time.monotonic() - self._failed_s < _PAUSE_S:
-            raise Retry(f"{self._topic}: {self._trouble}")
+            raise Retry(self._trouble)
         at = TopicPartition(self._topic, number)
         try:
             if number not in self._numbers():
@@ -200,13 +204,13 @@ class KafkaVerdicts:
         except (Retry, Stop, kafka_errors.KafkaError) as error:
             self._failed_s = time.monotonic()
             self._note(str(error))
-            raise Retry(f"{self._topic}: {error}") from error
+            raise Retry(str(error)) from error
         return records, max(0, min(start, last) - wanted) + max(0, last - max(end, wanted))
 
     def _note(self, trouble: str) -> None:
         """Says once what is wrong, and once that it no longer is."""
         if trouble and not self._trouble:
-            log.warning("%s: %s; scoring goes on, and learns later", self._topic, trouble)
+            log.warning("verdicts: %s; scoring goes on, and learns later", trouble)
         elif self._trouble and not trouble:
-            log.info("%s: verdicts are read again", self._topic)
+            log.info("verdicts: %s is read again", self._topic)
         self._trouble = trouble

@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 import detector
 from detector.core.account import TIERS
 from detector.core.credit import SUBJECT_TYPES
-from detector.core.engine import Engine
+from detector.core.engine import SCORED_KINDS, Engine
 from detector.core.event import REASONS, EventType
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
@@ -46,7 +46,7 @@ STORES = (
     "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
-SCORED = ("minor", "outsized", "binge", "cap")
+SCORED = (*SCORED_KINDS, "cap")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
 _RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)

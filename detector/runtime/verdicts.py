@@ -8,8 +8,8 @@ learns them at the same offsets. Knows no Kafka, and not what an engine learns.
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 
 from detector.core.decode import read_object
 from detector.core.engine import Engine
@@ -17,7 +17,7 @@ from detector.core.event import Rejected
 from detector.core.verdict import Verdict, VerdictError, read_verdict
 from detector.runtime.checkpoint import Mark
 from detector.runtime.lane import Refusal, internal_error
-from detector.runtime.ports import Found, Output, Partition, Record, Retry, VerdictLog
+from detector.runtime.ports import Output, Partition, Record, Retry, VerdictLog
 from detector.runtime.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ MOST_AT_ONCE = 500
 """Verdicts learned before one batch, at most: what has piled up must not hold scoring up."""
 
 MAX_VERDICT_BYTES = 65_536
+
+_Records = list[tuple[int, Record]]
 
 
 class Clerk:
@@ -72,7 +74,7 @@ class Learner:
         self._log = verdicts
         self._engines = engines
         self._clerk = clerk
-        self._marked: deque[tuple[Mark, Found]] = deque()
+        self._marked: deque[tuple[Mark, _Records]] = deque()
         self._lost = 0
 
     def recall(self, positions: Mapping[int, int], marks: Sequence[Mark]) -> None:
@@ -93,12 +95,10 @@ class Learner:
         except Retry:
             if marks:
                 raise
-        since: Mapping[int, int] = self.positions
-        for mark in marks:
-            found = self._log.read(since, mark.positions)
+        if marks:
+            found = self._log.read(self.positions, marks[-1].positions)
             self._lose(found.lost)
-            self._marked.append((mark, found))
-            since = mark.positions
+            self._marked = deque(_by_mark(found.records, marks))
 
     @property
     def next_mark(self) -> int | None:
@@ -108,8 +108,8 @@ class Learner:
     def learn_again(self, offset: int) -> None:
         """Learns what was learned before the record at `offset` was scored, in silence."""
         while self._marked and self._marked[0][0].next_offset <= offset:
-            mark, found = self._marked.popleft()
-            self._teach(found, Tally(), [])
+            mark, records = self._marked.popleft()
+            self._teach(records, Tally(), [])
             self.positions = mark.positions
 
     def learn(self, room: int, tally: Tally, outputs: list[Output]) -> int:
@@ -128,12 +128,12 @@ class Learner:
         if self._clerk is not None:
             tally.verdicts["lost"] += self._lost
             self._lost = 0
-        self._teach(found, tally, outputs)
+        self._teach(found.records, tally, outputs)
         self.positions = until
         return len(found.records)
 
-    def _teach(self, found: Found, tally: Tally, outputs: list[Output]) -> None:
-        for number, record in found.records:
+    def _teach(self, records: _Records, tally: Tally, outputs: list[Output]) -> None:
+        for number, record in records:
             verdict = _read(record)
             if isinstance(verdict, Verdict):
                 counted, refusal = verdict.judgement, self._show(verdict, tally)
@@ -174,6 +174,20 @@ class Learner:
                 "topic is too short; going on with what is there", self._partition, lost,
             )  # fmt: skip
             self._lost += lost
+
+
+def _by_mark(records: _Records, marks: Sequence[Mark]) -> Iterator[tuple[Mark, _Records]]:
+    """Each mark with what was learned at it, in the order it was."""
+    waiting: defaultdict[int, deque[Record]] = defaultdict(deque)
+    for number, record in records:
+        waiting[number].append(record)
+    for mark in marks:
+        taken: _Records = []
+        for number, until in sorted(mark.positions.items()):
+            queue = waiting[number]
+            while queue and queue[0].offset < until:
+                taken.append((number, queue.popleft()))
+        yield mark, taken
 
 
 def _advance(

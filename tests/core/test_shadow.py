@@ -24,14 +24,20 @@ from tests.core.test_state import SMALL, events
 from tests.core.write_state import START_MS, pk, tip
 
 LIVE = engines.policy("cn")
-THRESHOLDS = engines.settings().make_engine_config().thresholds
+THRESHOLDS = {
+    kind: Thresholds(0.3, 0.4, 0.9) for kind in engines.settings().make_engine_config().thresholds
+}
+"""In force: so low that statistical findings are many."""
+
 SAME = Candidate(LIVE, THRESHOLDS)
-EAGER = Candidate(LIVE, {kind: Thresholds(0.3, 0.4, 0.9) for kind in THRESHOLDS})
+EAGER = Candidate(LIVE, {kind: Thresholds(0.1, 0.15, 0.9) for kind in THRESHOLDS})
 DULL = Candidate(LIVE, {kind: Thresholds(0.97, 0.98, 0.99) for kind in THRESHOLDS})
 
 
 def fresh(candidate: Candidate | None, **changes: Any) -> Engine:
-    config = replace(engines.settings().make_engine_config(), **{**SMALL, **changes})
+    config = replace(
+        engines.settings().make_engine_config(), **{**SMALL, "thresholds": THRESHOLDS, **changes}
+    )
     return Engine(config, LIVE, engines.currencies(), candidate=candidate)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from zlib import crc32
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
+from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from detector.core.account import CreditRules
@@ -20,7 +22,7 @@ from detector.core.shadow import SHADOW_SECTIONS
 from detector.core.state import SECTIONS, VERSION, StateError, Step, read, write
 from detector.lab.simulate import Scenario, simulate
 from tests.core.write_state import FOLDER, MINUTE_MS, START_MS, fresh, history, pk, tip
-from tests.engines import RECEIVED_MS, engine
+from tests.engines import RECEIVED_MS, engine, settings
 
 HOUR_MS = 60 * MINUTE_MS
 
@@ -37,6 +39,9 @@ SMALL: dict[str, Any] = {
     "storm_flags": 1,
     "storm_window_ms": 24 * HOUR_MS,
     "credit": CreditRules(20.0, 0.5, 100, 80, 60, 0.2, max_entries=6),
+    "learning": replace(
+        settings().make_engine_config().learning, event_max_entries=8, background_max_entries=20
+    ),
 }
 """Limits so low that everything is evicted, and every generation turns, all the time."""
 
@@ -46,7 +51,7 @@ def small_engine(views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
 
 
 def records(seed: int) -> Iterator[dict[str, Any]]:
-    """A made-up stream with repeats, and with PKs within restricted hours."""
+    """A made-up stream with repeats, refund claims, and PKs within restricted hours."""
     past: list[dict[str, Any]] = []
     scenario = Scenario(
         seed=seed, events=900, days=6, tippers=110, streamers=12,
@@ -59,6 +64,12 @@ def records(seed: int) -> Iterator[dict[str, Any]]:
             yield past[number - number % 5]
         if number % 3 == 0 and 12 * HOUR_MS <= record["event_time"] % (24 * HOUR_MS) < 14 * HOUR_MS:
             yield {**pk(number, record["event_time"]), "streamer_id": f"s{number % 8}"}
+        if number % 4 == 0:
+            yield {
+                "event_id": f"r{number}", "type": "refund", "event_time": record["event_time"],
+                "tipper_id": f"t{number % 30}", "claimant_id": f"c{number * 7 % 300}",
+                "claim": "minor", "amount": "9", "currency": "CNY",
+            }  # fmt: skip
 
 
 @cache
@@ -104,7 +115,7 @@ def saved() -> list[bytes]:
 
 def test_the_stream_of_these_tests_reaches_all_that_is_saved() -> None:
     found, whole = uncut(0)
-    kept_for_months = {"snoozes", "claimants", "lessons", "flags", "verdicts"}
+    kept_for_months = {"snoozes", "accounts", "verdicts"}
     evictions = whole.evictions()
     assert min(count for store, count in evictions.items() if store not in kept_for_months) > 0
     assert whole.storms > 0
@@ -117,7 +128,7 @@ def test_the_stream_of_these_tests_reaches_all_that_is_saved() -> None:
     assert flagged >= {"minor", "binge", "cap"}
 
 
-@settings(max_examples=40, deadline=None)
+@runs(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2),
     st.lists(
@@ -156,7 +167,7 @@ def test_cut_anywhere_and_loaded_is_one_run(seed: int, steps: list[tuple[int, st
     assert list(running.save_all()) == list(whole.save_all())
 
 
-@settings(max_examples=20, deadline=None)
+@runs(max_examples=20, deadline=None)
 @given(st.integers(0, 700), st.integers(0, 200), st.booleans())
 def test_a_save_holds_what_was_at_the_call_however_late_it_is_consumed(
     cut: int, later: int, is_started: bool
@@ -229,7 +240,7 @@ def test_a_truncated_chunk_is_refused_wherever_it_ends_and_has_no_effect() -> No
     assert list(loading.save_all(2_000)) == saved()
 
 
-@settings(max_examples=150, deadline=None)
+@runs(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_chunk_loads_or_is_refused_without_saying_whose_it_is(
     data: st.DataObject,

@@ -30,6 +30,7 @@ def exposition() -> str:
     tally.unpaged = 2
     tally.shadow["binge", "only_shadow"] = 4
     tally.accounts["tipper", "B"] = 1
+    tally.verdicts["confirmed"], tally.verdicts["unreadable"], tally.lessons = 7, 1, 14
     tally.add_scores({"minor": 1.0, "outsized": 0.25})
     tally.decode_s, tally.score_s, tally.replayed = 0.002, 0.003, 6
     metrics.batch(tally)

@@ -24,11 +24,15 @@ class Detector:
         folder: where its log goes.
         bootstrap: the broker.
         prefix: of the topics and the group.
+        module: what is run: the detector, or something that wraps it.
         settings: environment overrides, such as `INPUT__MAPPING`.
     """
 
-    def __init__(self, folder: Path, bootstrap: str, prefix: str, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, bootstrap: str, prefix: str, module: str = "detector", **settings: str
+    ) -> None:
         self.prefix = prefix
+        self._module = module
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -50,7 +54,7 @@ class Detector:
     def start(self) -> Detector:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "detector", "run"], env=self.environment, cwd=ROOT,
+                [sys.executable, "-m", self._module, "run"], env=self.environment, cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return self

@@ -9,6 +9,7 @@ replace the weights, `weights` is the seam.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from math import exp
 
 from detector.core import traits
@@ -16,7 +17,7 @@ from detector.core.clues import SUPPORT, Clue, families, weigh
 from detector.core.evidence import strength
 from detector.core.features import Features
 from detector.core.reasons import Reason
-from detector.core.tipper import CLAIMED_MINOR, DAY_MS, HOUR_MS
+from detector.core.tipper import CLAIMED_MINOR, DAY_MS, HOUR_MS, Notes
 from detector.core.traits import Counts, unlike
 
 BIAS = -3.2
@@ -39,10 +40,10 @@ CLUES = (
 )
 """What the model reads, in the order of its values."""
 
-_SPECIFIC = (
-    traits.NEW_DEVICE | traits.NEW_STREAMER | traits.CHILD_ROOM | traits.CHILD_WORDS
-    | traits.OTHER_HOLDER | traits.RECHARGED
-)  # fmt: skip
+_OF_THE_HOUR = traits.CHILD_WORDS | traits.RECHARGED
+"""What was said or paid within the hour colours all of it; other traits are a tip's own."""
+
+_WORTH_A_LOOK = -0.4  # log odds: a chance of 0.4, well below any threshold
 _CHILDS = frozenset(
     ("child_time", "new_device", "child_room", "child_words", "other_holder", "known_minor")
 )
@@ -71,10 +72,19 @@ class ChildLike:
         self._scale = scale
         self.weights = tuple(clue.weight for clue in CLUES) if weights is None else tuple(weights)
         self.bias = bias
+        by_name = dict(zip((clue.name for clue in CLUES), self.weights, strict=True))
+        self._runs, self._spending = by_name["runs"], by_name["spending"]
+        self._feedback, self._moods = by_name["known_minor"], self._runs + self._spending
+        self._for = [
+            (_TRAITS[name], weight)
+            for name, weight in sorted(by_name.items(), key=lambda each: -each[1])
+            if name in _TRAITS and weight > 0.0
+        ]
+        self._most = _most_by_mask(self.weights, bias + self._moods)
 
     def score(self, f: Features) -> float:
         """The chance, 0..1; held down where too few families speak."""
-        if f.moment.is_late or not (f.traits & _SPECIFIC or f.before.facts & CLAIMED_MINOR):
+        if f.moment.is_late or self._at_most(f) < _WORTH_A_LOOK:
             return 0.0
         values = evidence(f)
         score = weigh(self.bias, self.weights, values)
@@ -90,6 +100,23 @@ class ChildLike:
         if len(speaking) == 2 and min(speaking.values()) < _STRONG:
             return min(score, _MEDIUM_AT_MOST)
         return score
+
+    def _at_most(self, f: Features) -> float:
+        """Log odds that the tip cannot pass, told by what costs little: most tips go no further."""
+        mask = f.traits | traits.mask_of(f.habits) & _OF_THE_HOUR
+        most = self._most[mask] + self._feedback * _known_minor(f)
+        if most < _WORTH_A_LOOK:
+            return most
+        most += self._runs * _runs(f) + self._spending * _spending(f) - self._moods
+        if most < _WORTH_A_LOOK:
+            return most
+        counts = Counts.of(f.habits)
+        for trait, weight in self._for:
+            if mask & trait:
+                most -= weight * (1.0 - _unlike(f, counts, mask, trait))
+                if most < _WORTH_A_LOOK:
+                    break
+        return most
 
     def _childs(self, values: Sequence[float]) -> Iterator[tuple[float, float]]:
         """Weights and values of what points at a child or a second user, and not at a mood."""
@@ -135,9 +162,10 @@ class ChildLike:
         if clue.name == "runs":
             return Reason(code, family, f.session_decisions, _usual_run(f), None, "tips",
                           f.sessions, value)  # fmt: skip
-        days = (f.event.event_time_ms / HOUR_MS - f.before.minor_hour) / 24
-        return Reason(code, family, max(0.0, days) if f.before.minor_hour else 0.0, None, None,
-                      "days", f.before.claims, value)  # fmt: skip
+        notes = Notes.of(f.before.notes)
+        days = (f.event.event_time_ms / HOUR_MS - notes.minor_hour) / 24
+        return Reason(code, family, max(0.0, days) if notes.minor_hour else 0.0, None, None,
+                      "days", notes.claims, value)  # fmt: skip
 
 
 _TRAITS = {
@@ -147,43 +175,45 @@ _TRAITS = {
     "child_words": traits.CHILD_WORDS, "adult_words": traits.ADULT_WORDS,
     "other_holder": traits.OTHER_HOLDER, "recharges": traits.RECHARGED,
 }  # fmt: skip
+_ALL_LIFE = {
+    traits.CHILD_TIME: 0.4, traits.CHILD_ROOM: 0.4, traits.CHILD_WORDS: 0.8,
+    traits.OTHER_HOLDER: 0.5, traits.RECHARGED: 0.5,
+}  # fmt: skip
+"""What a trait is worth where the account was never otherwise, and only the site is."""
+
 _FAMILIES = {clue.name: clue.family for clue in CLUES}
 
 
 def evidence(f: Features) -> tuple[float, ...]:
     """The values of `CLUES` for one tip, 0..1 each; 0 where nothing can be known."""
     counts = Counts.of(f.habits)
-    # What was said or paid within the hour colours all of it; the rest is this tip's own.
-    mask = f.traits | counts.mask & (traits.CHILD_WORDS | traits.RECHARGED)
+    mask = f.traits | counts.mask & _OF_THE_HOUR
     return (
-        _unlike(f, counts, mask, traits.CHILD_TIME, 0.4),
+        _unlike(f, counts, mask, traits.CHILD_TIME),
         _runs(f),
         max(counts.recent_share(traits.ADULT_TIME), 0.5 if mask & traits.ADULT_TIME else 0.0),
-        _unlike(f, counts, mask, traits.NEW_DEVICE, 0.0),
-        _unlike(f, counts, mask, traits.NEW_STREAMER, 0.0),
-        _unlike(f, counts, mask, traits.OTHER_GENRE, 0.0),
-        _unlike(f, counts, mask, traits.CHILD_ROOM, 0.4),
-        _unlike(f, counts, mask, traits.CHILD_WORDS, 0.8),
+        _unlike(f, counts, mask, traits.NEW_DEVICE),
+        _unlike(f, counts, mask, traits.NEW_STREAMER),
+        _unlike(f, counts, mask, traits.OTHER_GENRE),
+        _unlike(f, counts, mask, traits.CHILD_ROOM),
+        _unlike(f, counts, mask, traits.CHILD_WORDS),
         unlike(counts, traits.ADULT_WORDS, f.site_traits.share(traits.ADULT_WORDS)),
-        _unlike(f, counts, mask, traits.OTHER_HOLDER, 0.5),
+        _unlike(f, counts, mask, traits.OTHER_HOLDER),
         _recharges(f, counts, mask),
         _spending(f),
         _known_minor(f),
     )
 
 
-def _unlike(f: Features, counts: Counts, mask: int, trait: int, all_life: float) -> float:
-    """How surely a trait of this tip sets the recent hours apart.
-
-    Args:
-        all_life: what it is worth where the account was never otherwise, only the site is.
-    """
+def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
+    """How surely a trait of this tip sets the recent hours apart."""
     if not mask & trait:
         return 0.0
     site = f.site_traits.share(trait)
     earlier = counts.earlier_share(trait, site)
     change = unlike(counts, trait, f.site_traits.shift(trait, earlier))
-    return max(change, all_life * unlike(counts, trait, site)) if all_life else change
+    all_life = _ALL_LIFE.get(trait)
+    return change if all_life is None else max(change, all_life * unlike(counts, trait, site))
 
 
 def _recharges(f: Features, counts: Counts, mask: int) -> float:
@@ -193,7 +223,7 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
         return 0.0
     left = max(0, f.before.balance - f.value)
     is_spent = left <= 0.25 * f.recharged_week / many
-    change = _unlike(f, counts, mask, traits.RECHARGED, 0.5)
+    change = _unlike(f, counts, mask, traits.RECHARGED)
     return change * strength(many / 5.0) * (1.0 if is_spent else 0.6)
 
 
@@ -226,9 +256,20 @@ def _runs(f: Features) -> float:
 
 
 def _known_minor(f: Features) -> float:
-    hour = f.before.minor_hour
-    known = 0.0
-    if hour:
-        elapsed = max(0.0, f.event.event_time_ms / HOUR_MS - hour)
+    if not f.before.notes[0]:  # no fact is known
+        return 0.0
+    notes, known = Notes.of(f.before.notes), 0.0
+    if notes.minor_hour:
+        elapsed = max(0.0, f.event.event_time_ms / HOUR_MS - notes.minor_hour)
         known = exp(-elapsed / _KNOWN_FADES_HOURS)
-    return max(known, 0.6) if f.before.facts & CLAIMED_MINOR else known
+    return max(known, 0.6) if notes.facts & CLAIMED_MINOR else known
+
+
+@cache
+def _most_by_mask(weights: tuple[float, ...], base: float) -> list[float]:
+    """The highest log odds that hours of a mask of traits can come to, by mask."""
+    by_name = dict(zip((clue.name for clue in CLUES), weights, strict=True))
+    return [
+        base + sum(max(0.0, by_name[name]) for name, trait in _TRAITS.items() if mask & trait)
+        for mask in range(1 << len(traits.NAMES))
+    ]

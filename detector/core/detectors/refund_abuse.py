@@ -19,6 +19,7 @@ from detector.core.tipper import (
     DAY_MS,
     DECLARED_MINOR,
     HOUR_MS,
+    Notes,
     TipperStats,
 )
 from detector.core.traits import Counts, SiteTraits, unlike
@@ -60,7 +61,7 @@ class Claim:
             does not say who claims.
     """
 
-    __slots__ = ("accounts", "counts", "event", "site_traits", "tipper")
+    __slots__ = ("accounts", "counts", "event", "notes", "site_traits", "tipper")
 
     def __init__(
         self, event: Event, tipper: TipperStats, site_traits: SiteTraits, accounts: int
@@ -70,6 +71,7 @@ class Claim:
         self.site_traits = site_traits
         self.accounts = accounts
         self.counts = Counts.of(tipper.traits)
+        self.notes = Notes.of(tipper.notes)
 
 
 class RefundAbuse:
@@ -113,11 +115,11 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "adult_hours": _adult_hours(claim),
         "adult_life": _adult_life(claim) * (1.0 - child),
         "one_device": _one_device(claim),
-        "adult_age": 1.0 if claim.tipper.facts & ADULT_AGE else 0.0,
+        "adult_age": 1.0 if claim.notes.facts & ADULT_AGE else 0.0,
         "adult_words": strength(claim.counts.count(traits.ADULT_WORDS) / 1.5),
         "perks": _perks(claim),
         "claimant": strength(claim.accounts - 1.0) if claim.accounts > 1 else 0.0,
-        "claimed_before": strength(claim.tipper.claims / 3.0),
+        "claimed_before": strength(claim.notes.claims / 3.0),
         "named_late": _named_late(claim),
         "childlike": child,
     }
@@ -160,22 +162,21 @@ _ONE_KNOWN = 12  # bytes that `tipper.remember` keeps of one
 
 def _perks(claim: Claim) -> float:
     """Perks bought again and again, the last not long before the claim."""
-    tipper = claim.tipper
-    if not tipper.perks or _hours_since(claim, tipper.perk_hour) > _PERK_COUNTS_HOURS:
+    if not claim.notes.perks or _hours_since(claim, claim.notes.perk_hour) > _PERK_COUNTS_HOURS:
         return 0.0
-    return strength(tipper.perks / 2.0)
+    return strength(claim.notes.perks / 2.0)
 
 
 def _named_late(claim: Claim) -> float:
-    hour = claim.tipper.named_hour
+    hour = claim.notes.named_hour
     return 1.0 if hour and _hours_since(claim, hour) <= _NAMED_COUNTS_HOURS else 0.0
 
 
 def _childlike(claim: Claim) -> float:
     """How much the account looked like a child's, or was known to be."""
     tipper, counts, site = claim.tipper, claim.counts, claim.site_traits
-    if tipper.facts & (DECLARED_MINOR | CONFIRMED_MINOR):
-        since_ms = HOUR_MS * _hours_since(claim, tipper.minor_hour)
+    if claim.notes.facts & (DECLARED_MINOR | CONFIRMED_MINOR):
+        since_ms = HOUR_MS * _hours_since(claim, claim.notes.minor_hour)
         if since_ms <= _DECLARED_FADES_MS:
             return 1.0
     if not counts.hours:
@@ -210,13 +211,13 @@ def _figures(name: str, claim: Claim) -> tuple[float, str, int]:
     if name == "adult_words":
         return counts.count(traits.ADULT_WORDS), "times", counts.hours
     if name == "perks":
-        return tipper.perks, "times", tipper.n
+        return claim.notes.perks, "times", tipper.n
     if name == "claimant":
         return claim.accounts, "times", 0
     if name == "claimed_before":
-        return tipper.claims, "times", 0
+        return claim.notes.claims, "times", 0
     if name == "named_late":
-        return _hours_since(claim, tipper.named_hour) / 24, "days", 0
+        return _hours_since(claim, claim.notes.named_hour) / 24, "days", 0
     if name == "childlike":
         return _childlike(claim), "share", counts.hours
     return 1.0, "times", tipper.n

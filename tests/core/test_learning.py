@@ -1,0 +1,288 @@
+"""Verdicts move scores: late, in any order, once each, and never beyond their budget."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from detector.core.engine import Decision, Engine
+from detector.core.event import Event
+from detector.core.lesson import Lesson
+from detector.core.verdict import Verdict
+from detector.core.weights import Budget, Teacher, Weights
+from tests.engines import RECEIVED_MS, engine, settings
+
+DAY_MS = 86_400_000
+START_MS = 1_740_000_000_000
+LATE_MS = 7 * DAY_MS
+
+Labelled = list[tuple[Event, bool]]
+
+
+def read(records: list[tuple[dict[str, Any], bool]]) -> Labelled:
+    reader = engine()[1]
+    records.sort(key=lambda each: each[0]["event_time"])
+    return [
+        (reader.read({**record, "event_id": f"e{number}"}, RECEIVED_MS), is_bad)
+        for number, (record, is_bad) in enumerate(records)
+    ]
+
+
+def tip(payer: int, receiver: int, amount: float, at_ms: int, **more: Any) -> dict[str, Any]:
+    return {
+        "event_time": at_ms, "tipper_id": f"p{payer}", "streamer_id": f"r{receiver}",
+        "amount": f"{max(amount, 0.01):.2f}", "currency": "CNY", **more,
+    }  # fmt: skip
+
+
+@cache
+def gifts_from_strange_devices() -> Labelled:
+    """Small gifts of three sorts, quickly, from devices that go round: nothing is large."""
+    chance, records = random.Random(1), []
+    for payer in range(150):
+        usual = chance.lognormvariate(3, 1)
+        for _ in range(60):
+            at_ms = START_MS + chance.randrange(50 * DAY_MS)
+            records.append((tip(payer, chance.randrange(40), usual * chance.lognormvariate(0, 0.7),
+                                at_ms, device_id=f"d{payer}", gift_id=f"g{chance.randrange(30)}"),
+                            False))  # fmt: skip
+    for burst in range(30):
+        payer, at_ms = chance.randrange(150), START_MS + chance.randrange(50 * DAY_MS)
+        for _ in range(4):
+            at_ms += chance.randrange(20_000, 200_000)
+            records.append((tip(payer, chance.randrange(40), chance.choice((4.99, 9.99)), at_ms,
+                                device_id=f"x{burst % 8}", gift_id=f"g{chance.randrange(3)}"),
+                            True))  # fmt: skip
+    return read(records)
+
+
+@cache
+def cards_at_merchants() -> Labelled:
+    """Many merchants of six categories; stolen cards pay what is dear there, mostly at night."""
+    chance, records = random.Random(2), []
+    usual = {"fuel": 60, "food": 40, "shop": 60, "web": 50, "home": 50, "fun": 70}
+    dear = {"fuel": 15, "food": 300, "shop": 900, "web": 800, "home": 250, "fun": 500}
+    categories = list(usual)
+    for payer in range(150):
+        for _ in range(60):
+            category = chance.choice(categories)
+            merchant = categories.index(category) + 6 * chance.randrange(40)
+            hour = min(23, max(0, int(chance.gauss(14, 4))))
+            at_ms = START_MS + chance.randrange(50) * DAY_MS + hour * 3_600_000
+            amount = usual[category] * chance.lognormvariate(-0.4, 0.9)
+            record = tip(payer, merchant, amount, at_ms + chance.randrange(3_600_000),
+                         room_category=category)  # fmt: skip
+            records.append((record, False))
+        if payer % 3 == 0:
+            day = chance.randrange(50)
+            for _ in range(4):
+                category = chance.choice(categories)
+                merchant = categories.index(category) + 6 * chance.randrange(40)
+                at_ms = START_MS + day * DAY_MS + chance.choice((0, 1, 2, 3, 22, 23)) * 3_600_000
+                amount = dear[category] * chance.lognormvariate(0, 0.2)
+                record = tip(payer, merchant, amount, at_ms + chance.randrange(3_600_000),
+                             room_category=category)  # fmt: skip
+                records.append((record, True))
+    return read(records)
+
+
+def about(event: Event, judgement: str = "confirmed", **more: Any) -> Verdict:
+    verdict = Verdict(
+        None, event.event_id, judgement, "outsized", "r1", event.event_time_ms + LATE_MS, None
+    )
+    return verdict._replace(**more)
+
+
+def fresh() -> Engine:
+    return engine(zone="UTC")[0]
+
+
+def outcomes(
+    of: Engine, events: list[Event], verdicts: list[Verdict]
+) -> Iterator[tuple[float, dict[str, Any]]]:
+    """Each event's `any`, and its record; verdicts are applied as their time comes."""
+    waiting = sorted(verdicts, key=lambda each: (each.decided_ms, each.event_id))
+    for event in events:
+        while waiting and waiting[0].decided_ms <= of.watermark_ms:
+            of.learn(waiting.pop(0))
+        decision = of.process(event)
+        assert isinstance(decision, Decision)
+        yield decision.any_kind, decision.to_record()
+
+
+def average_precision(stream: Labelled, verdicts: list[Verdict]) -> float:
+    """Over the second half of the stream."""
+    found = outcomes(fresh(), [event for event, _ in stream], verdicts)
+    scored = [(score, is_bad) for (score, _), (_, is_bad) in zip(found, stream, strict=True)]
+    scored = sorted(scored[len(scored) // 2 :], key=lambda each: -each[0])
+    precisions, hits = [], 0
+    for rank, (_, is_bad) in enumerate(scored, 1):
+        if is_bad:
+            hits += 1
+            precisions.append(hits / rank)
+    return sum(precisions) / len(precisions)
+
+
+@pytest.mark.parametrize("pattern", [gifts_from_strange_devices, cards_at_merchants])
+def test_a_pattern_nobody_told_it_is_found_from_verdicts_a_week_late(pattern: Any) -> None:
+    stream = pattern()
+    before = average_precision(stream, [])
+    after = average_precision(stream, [about(event) for event, is_bad in stream if is_bad])
+    assert after > 0.75
+    assert after > before + 0.2
+
+
+def test_without_a_verdict_any_is_what_the_detectors_say_together() -> None:
+    running = fresh()
+    for event, _ in cards_at_merchants()[:2000]:
+        decision = running.process(event)
+        assert isinstance(decision, Decision)
+        none = 1.0
+        for kind, score in decision.scores.items():
+            none *= 1 - {"minor": 0.95, "outsized": 0.6, "binge": 0.6}.get(kind, 0.0) * score
+        assert decision.any_kind == 1.0 - none
+
+
+def taught(events: int = 3000) -> Engine:
+    running = fresh()
+    for event, _ in cards_at_merchants()[:events]:
+        running.process(event)
+    return running
+
+
+def test_a_verdict_given_again_changes_nothing() -> None:
+    running, (event, _) = taught(), cards_at_merchants()[100]
+    assert running.learn(about(event)) == "learned"
+    before = list(running.save_all())
+    assert running.learn(about(event)) == "duplicate"
+    assert list(running.save_all()) == before
+    assert running.learn(about(event, reviewer="r2")) == "counted"
+
+
+def test_what_is_unknown_unclear_or_a_rule_s_does_not_teach() -> None:
+    running, (event, _) = taught(), cards_at_merchants()[100]
+    weights = running.learning_figures()["lessons"]
+    assert running.learn(about(event, event_id="nobody's")) == "unknown"
+    assert running.learn(about(event, "unclear")) == "unclear"
+    assert running.learn(about(event, kind="cap")) == "counted"
+    assert running.learning_figures()["lessons"] == weights == 0
+
+
+def test_a_declared_minor_teaches_nothing_by_flag_or_by_event() -> None:
+    running, reader = engine()
+    record = {**tip(1, 1, 5, START_MS), "event_id": "child", "tipper_age": 12}
+    decision = running.process(reader.read(record, RECEIVED_MS))
+    assert isinstance(decision, Decision)
+    (flag,) = decision.flags
+    verdict = Verdict(flag.record["flag_id"], None, "confirmed", "minor", "r1", START_MS, None)
+    assert running.learn(verdict) == "counted"
+    by_event = verdict._replace(flag_id=None, event_id="child")
+    assert running.learn(by_event) == "counted"
+    figures = running.learning_figures()
+    assert figures["lessons"] == 0
+    assert figures["by_kind"] == {("minor", "confirmed"): 2}
+    assert ("declared_age", "confirmed") in figures["by_reason"]
+
+
+def test_a_verdict_with_the_flag_s_features_teaches_an_engine_that_never_saw_the_event() -> None:
+    seen = taught()
+    stranger = seen._learning.events.get(cards_at_merchants()[100][0].event_id)
+    assert stranger is not None
+    features = Lesson.unpack(stranger).to_features()
+    elsewhere, (event, _) = fresh(), cards_at_merchants()[100]
+    assert elsewhere.learn(about(event)) == "unknown"
+    assert elsewhere.learn(about(event, features=features)) == "learned"
+    assert elsewhere.learning_figures()["confirmed"] == 1
+
+
+def test_what_touches_a_confirmed_device_is_more_likely_and_less_so_as_time_goes() -> None:
+    running, reader = engine(zone="UTC")
+    for event, _ in gifts_from_strange_devices()[:3000]:
+        running.process(event)
+
+    def any_of(number: int, days: int, device: str) -> float:
+        at_ms = running.watermark_ms + days * DAY_MS
+        record = {**tip(900 + number, 3, 5, at_ms, device_id=device), "event_id": f"n{number}"}
+        decision = running.process(reader.read(record, RECEIVED_MS))
+        assert isinstance(decision, Decision)
+        return decision.any_kind
+
+    any_of(0, 0, "thief's")
+    verdict = Verdict(None, "n0", "confirmed", "ring", "r1", running.watermark_ms, None)
+    assert running.learn(verdict) == "learned"
+    soon, other = any_of(1, 0, "thief's"), any_of(2, 0, "somebody's")
+    assert soon > 1.5 * other
+    any_of(3, 60, "anybody's")  # what all of them share has faded too
+    later, other_later = any_of(4, 0, "thief's"), any_of(5, 0, "nobody's")
+    assert later / other_later < 0.8 * soon / other
+
+
+def test_one_reviewer_s_nonsense_of_a_day_moves_each_weight_so_far_and_no_further() -> None:
+    running, day = taught(), 30_000
+    before = list(running._learning._weights.values)
+    for event, _ in cards_at_merchants()[:3000]:
+        running.learn(about(event, decided_ms=day * DAY_MS))
+    moved = [
+        abs(now - was)
+        for now, was in zip(running._learning._weights.values, before, strict=True)
+    ]  # fmt: skip
+    assert 0.5 < max(moved) <= 1.0 + 1e-9
+    assert running.learning_figures()["lessons"] == 1000
+
+
+def test_all_reviewers_of_a_day_together_have_a_budget_too() -> None:
+    weights = Weights([0.0], Budget(1.0, 2.0, lessons=10))
+    for reviewer in range(500):
+        weights.step([(0, 1.0)], -5.0, is_true=True, teacher=Teacher(f"r{reviewer}", 1))
+    assert weights.values == [2.0]
+    weights.step([(0, 1.0)], -5.0, is_true=True, teacher=Teacher("r0", 2))
+    assert 2.0 < weights.values[0] <= 3.0
+
+
+@pytest.mark.parametrize("cut", [700, 2500, 4000])
+def test_cut_and_loaded_among_verdicts_is_one_run(cut: int) -> None:
+    stream = cards_at_merchants()[:5000]
+    events, verdicts = [event for event, _ in stream], [about(e) for e, bad in stream if bad]
+    whole = fresh()
+    expected = [record for _, record in outcomes(whole, events, verdicts)]
+    first, second = fresh(), fresh()
+    found = [record for _, record in outcomes(first, events[:cut], verdicts)]
+    for chunk in first.save_all():
+        second.load(chunk)
+    found += [record for _, record in outcomes(second, events[cut:], verdicts)]
+    assert found == expected
+    assert whole.learning_figures()["lessons"] > 3
+    assert list(second.save_all()) == list(whole.save_all())
+
+
+def test_a_correction_is_the_score_itself_until_verdicts_move_it_down_or_up() -> None:
+    def correction(judgement: str) -> list[float]:
+        running, reader = engine()
+        for event, _ in cards_at_merchants()[:3000]:
+            running.process(event)
+        scores = []
+        for number in range(12):
+            at_ms = running.watermark_ms + 1000
+            record = {**tip(700 + number, 3, 3000, at_ms), "event_id": f"n{number}"}
+            event = reader.read(record, RECEIVED_MS)
+            decision = running.process(event)
+            assert isinstance(decision, Decision)
+            scores.append(decision.scores["outsized"])
+            day = (20_000 + number) * DAY_MS
+            running.learn(about(event, judgement, decided_ms=day))
+        return scores
+
+    up, down = correction("confirmed"), correction("false_positive")
+    assert up[0] == down[0]
+    assert down[-1] < down[0] < up[-1]
+
+
+def test_the_settings_are_what_the_engine_gets() -> None:
+    learning = settings().make_engine_config().learning
+    assert learning.report_horizon_ms == 7 * DAY_MS
+    assert replace(learning, budget=Budget(1.0, 2.0, 1000)) == learning
