@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from detector.core.decode import Decoder
-from detector.core.engine import VIEWS, Engine
+from detector.core.engine import VIEWS, Engine, EngineConfig
 from detector.core.event_reader import EventReader
 from detector.core.examples import check_examples
+from detector.core.policy import Policy
+from detector.core.shadow import Candidate
 from detector.edges.files import find, load_mapping, load_policy, shipped_config
 from detector.runtime.lane import Lane, OutputTopics, RekeyedLane, TipsLane
 from detector.runtime.ports import Partition, VerdictLog
 from detector.runtime.rekey import Rekeyer, View
 from detector.runtime.verdicts import Clerk, Learner
 from detector.settings import Settings, load_settings
+from detector.shadow_settings import Trial, load_shadow
 
 
 class Assembly:
@@ -25,7 +28,11 @@ class Assembly:
         beside: the operator's config file; mappings and packs are looked for beside it.
         mapping: a mapping's name or file instead of the configured one; None for the configured.
 
+    Attributes:
+        shadow: the pack and the thresholds on trial; None without one.
+
     Raises:
+        ConfigError: the shadow's file cannot be used.
         MappingError, PolicyError: a file cannot be used.
     """
 
@@ -42,6 +49,12 @@ class Assembly:
         )
         self.decoder = Decoder(self.reader, self.mapping, settings.input.max_record_bytes)
         self._engine_config = settings.make_engine_config()
+        self._trial = load_shadow(settings, beside, shipped_config() / "detector.toml")
+        self.shadow = None if self._trial is None else self._load_candidate(self._trial)
+
+    def _load_candidate(self, trial: Trial) -> Candidate:
+        policy = load_policy(trial.settings.policy.pack, self.currencies, trial.beside)
+        return Candidate(policy, trial.settings.make_thresholds())
 
     @classmethod
     def load(cls, config: Path | None, mapping: str | None = None) -> Assembly:
@@ -55,7 +68,7 @@ class Assembly:
 
     def make_engine(self, views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
         """A fresh engine; with both views unless told otherwise."""
-        return Engine(self._engine_config, self.policy, self.currencies, views, dedupe)
+        return Engine(self._engine_config, self.policy, self.currencies, views, dedupe, self.shadow)
 
     @property
     def rekeyed_views(self) -> tuple[View, ...]:
@@ -105,10 +118,18 @@ class Assembly:
         }
 
     def check_policy(self) -> list[str]:
-        """One line for each example of the pack that does not do what it says."""
-        config = replace(self._engine_config, case_cool_down_ms=0)
+        """One line for each example of the pack, and of the shadow's, that does not do what it
+        says."""
+        lines = self._check_examples(self.policy_file, self.policy, self._engine_config)
+        if self._trial is not None and self.shadow is not None:
+            file = find(self._trial.settings.policy.pack, "policies", self._trial.beside)
+            if (file, self.shadow.thresholds) != (self.policy_file, self._engine_config.thresholds):
+                config = replace(self._engine_config, thresholds=self.shadow.thresholds)
+                lines += self._check_examples(file, self.shadow.policy, config)
+        return lines
+
+    def _check_examples(self, file: Path, policy: Policy, config: EngineConfig) -> list[str]:
+        config = replace(config, case_cool_down_ms=0)
         return check_examples(
-            str(self.policy_file),
-            self.policy.rules,
-            lambda: (Engine(config, self.policy, self.currencies), self.reader),
+            str(file), policy.rules, lambda: (Engine(config, policy, self.currencies), self.reader)
         )

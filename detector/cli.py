@@ -240,10 +240,13 @@ def _check_config(chosen: argparse.Namespace) -> int:
     failed = assembly.check_policy()
     if failed:
         raise PolicyError("\n".join(failed))
-    build = assembly.build()
+    build, shadow = assembly.build(), ""
+    if assembly.shadow is not None:
+        pack = assembly.shadow.policy
+        shadow = f"shadow {pack.name} {pack.version} ({len(pack.rules)} rules, likewise), "
     print(
         f"fine: policy {build['policy']} ({len(assembly.policy.rules)} rules, all examples hold), "
-        f"mapping {build['mapping']}, {len(assembly.settings.currencies)} currencies"
+        f"{shadow}mapping {build['mapping']}, {len(assembly.settings.currencies)} currencies"
     )
     return 0
 

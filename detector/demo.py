@@ -188,6 +188,8 @@ class _Show:
         consumer.close(autocommit=False, timeout_ms=1000)
 
     def _show_flag(self, flag: dict[str, Any]) -> None:
+        if flag["detector"]["shadow"]:  # nobody is to act on it
+            return
         self._kinds[flag["kind"]] += 1
         sent_s = self._sent_s.get(flag["event_id"])
         if sent_s is not None:

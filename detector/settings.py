@@ -155,6 +155,10 @@ class ThresholdSettings(_Section):
     high: Share
 
 
+class ShadowSettings(_Section):
+    config: str
+
+
 ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
 
 
@@ -260,6 +264,7 @@ class Settings(_Section):
     credit: CreditSettings
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
+    shadow: ShadowSettings
     learning: LearningSettings
     words: WordSettings
     school: SchoolSettings
@@ -318,15 +323,19 @@ class Settings(_Section):
             storm_flags=self.cases.storm_flags,
             storm_window_ms=self.cases.storm_window_s * 1000,
             credit=CreditRules(**self.credit.model_dump()),
-            thresholds={
-                kind: Thresholds(each.low, each.medium, each.high)
-                for kind, each in self.thresholds.items()
-            },
+            thresholds=self.make_thresholds(),
             school=self.school.times(),
             child_rooms=tuple(self.words.child_rooms),
             perks=tuple(self.words.perks),
             learning=self._make_learning_config(),
         )
+
+    def make_thresholds(self) -> dict[str, Thresholds]:
+        """Thresholds by kind, as the engine reads them."""
+        return {
+            kind: Thresholds(each.low, each.medium, each.high)
+            for kind, each in self.thresholds.items()
+        }
 
     def _make_learning_config(self) -> LearningConfig:
         learning = self.learning
@@ -361,9 +370,9 @@ def load_settings(
         ConfigError: with every problem, one a line: where, what was found, what is expected.
     """
     where = str(path or defaults)
-    written = _read_toml(defaults)
+    written = read_toml(defaults)
     if path is not None:
-        _merge(written, _read_toml(path))
+        merge(written, read_toml(path))
     problems = Problems(where)
     _merge_environment(written, os.environ if environment is None else environment)
     try:
@@ -371,13 +380,18 @@ def load_settings(
     except ValidationError as error:
         describe(error, written, problems)
         raise ConfigError(problems.text()) from None
-    _check_relations(settings, problems)
+    check_relations(settings, problems)
     if problems:
         raise ConfigError(problems.text())
     return settings
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A settings file as written.
+
+    Raises:
+        ConfigError: it cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -386,10 +400,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML: {error}") from None
 
 
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> None:
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Lets `changes` win, key by key; the rest of `base` stays."""
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)
+            merge(base[key], value)
         else:
             base[key] = value
 
@@ -427,7 +442,8 @@ def _environment_value(text: str, default: object) -> object:
         return text
 
 
-def _check_relations(settings: Settings, problems: Problems) -> None:
+def check_relations(settings: Settings, problems: Problems) -> None:
+    """Adds what is wrong with several settings together."""
     base = settings.money.base_currency
     if base not in settings.currencies:
         problems.add("money.base_currency", base, "a currency with a rate under [currencies]")

@@ -84,6 +84,21 @@ def test_the_shipped_config_is_fine() -> None:
     assert (done.returncode, done.stdout.startswith(b"fine: policy cn")) == (0, True)
 
 
+def test_the_examples_of_a_shadow_are_checked_as_well(tmp_path: Path) -> None:
+    config, pack = tmp_path / "my.toml", tmp_path / "pack.toml"
+    config.write_text('[shadow]\nconfig = "trial.toml"\n')
+    (tmp_path / "trial.toml").write_text('[policy]\npack = "pack.toml"\n')
+    shipped = (ROOT / "config" / "policies" / "cn.toml").read_text()
+    pack.write_text(shipped)
+    done = run("check-config", "--config", str(config))
+    assert (done.returncode, b"shadow cn" in done.stdout) == (0, True)
+    before, rule, after = shipped.partition('type = "room_count"')
+    pack.write_text(before + rule + after.replace("limit = 2", "limit = 9", 1))
+    done = run("check-config", "--config", str(config))
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"{pack}: rules[pk-evening]: fires: expected")
+
+
 def test_an_unknown_mapping_names_those_that_are_shipped() -> None:
     done = run("score", "--mapping", "nowhere")
     assert done.returncode == 2

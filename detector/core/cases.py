@@ -94,6 +94,8 @@ class Cases:
         cool_down_ms: event time without a finding after which a case is closed.
         max_age_ms: event time after which it is closed in any case.
         max_entries: cases, and snoozes, remembered at most.
+        snoozes: somebody else's, to be heeded; None for its own.
+        prefix: what its cases' ids begin with.
 
     Attributes:
         open: `kind|subject type|subject id` → case; all but those dropped by `turned_by_size` had
@@ -108,11 +110,17 @@ class Cases:
     ['opened', 'silent', 'worsened', 'opened']
     """
 
-    def __init__(self, cool_down_ms: int, max_age_ms: int, max_entries: int = 200_000) -> None:
+    def __init__(
+        self, cool_down_ms: int, max_age_ms: int, max_entries: int = 200_000,
+        snoozes: Generations[Snooze] | None = None, prefix: str = "c_",
+    ) -> None:  # fmt: skip
         self._cool_down_ms = cool_down_ms
         self._max_age_ms = max_age_ms
         self.open: Generations[Case] = Generations(max_entries, cool_down_ms)
-        self.snoozes: Generations[Snooze] = Generations(max_entries, _SNOOZE_MS)
+        self.snoozes: Generations[Snooze] = (
+            Generations(max_entries, _SNOOZE_MS) if snoozes is None else snoozes
+        )
+        self._prefix = prefix
         self.snoozed = 0
 
     def add(
@@ -138,7 +146,7 @@ class Cases:
             return Opened("", "snoozed")
         case = self.open.get(key)
         if case is None or self._is_over(case, now_ms):
-            case_id = "c_" + identity(key, event_id)
+            case_id = self._prefix + identity(key, event_id)
             self.open.put(key, Case(case_id, now_ms, now_ms, rank, news, figure), now_ms)
             return Opened(case_id, "opened")
         last_ms = max(case.last_ms, now_ms)

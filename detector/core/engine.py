@@ -32,6 +32,15 @@ from detector.core.population import Population
 from detector.core.prominence import Prominence, Prominences
 from detector.core.room import Room
 from detector.core.school import SchoolCalendar, SchoolTimes
+from detector.core.shadow import (
+    SHADOW_SECTIONS,
+    SHADOW_TOTAL,
+    Candidate,
+    Comparison,
+    Shadow,
+    load_pks,
+    save_pks,
+)
 from detector.core.state import (
     CHUNK_BYTES,
     Head,
@@ -113,9 +122,10 @@ class Decision:
         flags: flags it led to, mostly none.
         accounts: credit records that changed with it, one a subject; no part of `to_record`.
         is_late: it came behind the watermark by more than the allowed lateness.
+        shadow: what the candidate on trial says; None without one.
     """
 
-    __slots__ = ("accounts", "any_kind", "event", "flags", "is_late", "scores")
+    __slots__ = ("accounts", "any_kind", "event", "flags", "is_late", "scores", "shadow")
 
     def __init__(self, event: Event, scores: dict[str, float], is_late: bool) -> None:
         self.event = event
@@ -124,15 +134,17 @@ class Decision:
         self.any_kind = 0.0
         self.flags: list[Flag] = []
         self.accounts: list[Record] = []
+        self.shadow: Comparison | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """The decision as the contract has it."""
+        """The decision as the contract has it; flags of a trial come after the others."""
+        flags = self.flags if self.shadow is None else self.flags + self.shadow.flags
         scores = {kind: round(self.scores.get(kind, 0.0), 6) for kind in SCORED_KINDS}
         scores["any"] = round(self.any_kind, 6)
         return {
             "event_id": self.event.event_id,
             "scores": scores,
-            "flags": [flag.record for flag in self.flags],
+            "flags": [flag.record for flag in flags],
         }
 
 
@@ -146,6 +158,7 @@ class Engine:
         views: which of `VIEWS` it has; what only the other one reads is neither scored nor
             remembered.
         dedupe: whether a repeated event id is skipped; if not, none is remembered.
+        candidate: another pack and other thresholds, on trial; None for no trial.
 
     Attributes:
         watermark_ms: the newest event time seen.
@@ -161,6 +174,7 @@ class Engine:
         currencies: Currencies,
         views: frozenset[str] = VIEWS,
         dedupe: bool = True,
+        candidate: Candidate | None = None,
     ) -> None:
         if not views <= VIEWS:
             raise ValueError(f"views: found {sorted(views)}, expected some of {sorted(VIEWS)}")
@@ -181,13 +195,17 @@ class Engine:
         self._credit = Credit(config.credit, self._prominences)
         self._snooze_ms = config.snooze_ms
         self._learning = Learning(config.learning)
+        self._shadow = (
+            None if candidate is None else self._make_shadow(candidate, config, currencies)
+        )
         self._tipper_view = TipperView(
             policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
             TraitReader(config.child_rooms, config.perks), self._learning.corrected,
+            self._shadow,
         )  # fmt: skip
         self._streamer_view = StreamerView(
             policy, currencies, self._fusion, self._learning.corrected,
-            config.streamer_max_entries, config.streamer_idle_ms,
+            config.streamer_max_entries, config.streamer_idle_ms, self._shadow,
         )  # fmt: skip
         self.watermark_ms = 0
         self._meaning = {
@@ -196,7 +214,7 @@ class Engine:
             "zone": config.zone,
             "views": sorted(views),
         }
-        self._stores = (
+        self._stores: tuple[Store, ...] = (
             Store("tippers", self._tipper_view.tippers, bytes, checked),
             Store("streamers", self._streamer_view.streamers, Room.save, Room.load),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
@@ -213,6 +231,12 @@ class Engine:
             "cases": self._cases, "storm": self._storm, "prominences": self._prominences,
             "credit": self._credit,
         }  # fmt: skip
+        if self._shadow is not None:
+            self._stores += (
+                Store("shadow_cases", self._shadow.cases.open, Case.save, Case.load),
+                Store("shadow_pks", self._shadow.pks, save_pks, load_pks),
+            )
+            self._totals[SHADOW_TOTAL] = self._shadow.storm
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
 
     def process(self, event: Event) -> Decision | Skipped:
@@ -241,6 +265,8 @@ class Engine:
         """Shows the event to the views that it is for, and what they found to the models."""
         event, features = decision.event, None
         self._learning.look_at(event, self.watermark_ms)
+        if self._shadow is not None:
+            decision.shadow = self._shadow.begin()
         if "tipper" in self._views and event.type in TipperView.types:
             scores, flags = self._tipper_view.observe(event, moment, self.watermark_ms)
             decision.scores |= scores
@@ -253,6 +279,22 @@ class Engine:
             decision.flags += flags
         decision.any_kind = self._learning.judge(
             event, moment, features, decision.scores, decision.flags, self.watermark_ms
+        )
+
+    def _make_shadow(
+        self, candidate: Candidate, config: EngineConfig, currencies: Currencies
+    ) -> Shadow:
+        cases = Cases(
+            config.case_cool_down_ms, config.case_max_age_ms, snoozes=self._cases.snoozes,
+            prefix="cs_",
+        )  # fmt: skip
+        storm = Storm(config.storm_flags, config.storm_window_ms)
+        return Shadow(
+            self._fusion,
+            Fusion(candidate.policy, candidate.thresholds, cases, storm, is_shadow=True),
+            currencies,
+            Generations(config.streamer_max_entries, config.streamer_idle_ms),
+            self._learning.moved,
         )
 
     def learn(self, verdict: Verdict) -> Outcome:
@@ -313,7 +355,8 @@ class Engine:
 
         A fresh engine that is given the chunks of one `save_all` and then those of each later
         `save_changes`, in order, does what the saved one would do. Policy, thresholds and limits
-        may differ.
+        may differ. What is saved of a candidate is dropped where there is none, and a candidate of
+        which nothing is saved begins with nothing.
 
         Raises:
             StateError: it is not the chunk that comes next, or none at all, or the state is of an
@@ -334,7 +377,7 @@ class Engine:
             self._load_totals(part)
         elif part.section == "learning":
             self._load_learning(part)
-        else:
+        elif self._shadow is not None or part.section not in SHADOW_SECTIONS:
             store = next(each for each in self._stores if each.section == part.section)
             store.entries.load(part.turns_first, loaded(part, store.load))
             if part.section == "accounts":
@@ -367,16 +410,20 @@ class Engine:
 
     def _load_head(self, part: Part) -> None:
         heads = list(loaded(part, Head.load).values())
-        sections = [store.section for store in self._stores]
-        if len(heads) != 1 or sorted(heads[0].counters) != sorted(sections):
-            raise StateError(f"head: found another one, expected one with counters of {sections}")
+        sections = {store.section for store in self._stores} - SHADOW_SECTIONS
+        if len(heads) != 1 or heads[0].counters.keys() - SHADOW_SECTIONS != sections:
+            expected = sorted(sections)
+            raise StateError(f"head: found another one, expected one with counters of {expected}")
         head = heads[0]
         head.check_meaning(self._meaning)
         if not (head.is_whole or self._parts_loaded):
             raise StateError("head: found changes only, expected a save of everything first")
         self.watermark_ms = head.watermark_ms
+        if self._shadow is not None and not head.counters.keys() >= SHADOW_SECTIONS:
+            self._shadow.forget()
         for store in self._stores:
-            store.entries.counters = head.counters[store.section]
+            if store.section in head.counters:
+                store.entries.counters = head.counters[store.section]
 
     def _load_learning(self, part: Part) -> None:
         for name, saved in part.entries.items():
@@ -388,10 +435,11 @@ class Engine:
                 ) from error
 
     def _load_totals(self, part: Part) -> None:
-        if not part.entries.keys() <= self._totals.keys():
+        if not part.entries.keys() <= self._totals.keys() | {SHADOW_TOTAL}:
             raise StateError(f"totals: found another one, expected some of {sorted(self._totals)}")
-        for name, saved in part.entries.items():
-            loaded(part._replace(entries={"": saved}), partial(_load_total, self._totals[name]))
+        for name, total in self._totals.items():
+            if name in part.entries:
+                loaded(part._replace(entries={"": part.entries[name]}), partial(_load_total, total))
 
     @property
     def is_storm(self) -> bool:

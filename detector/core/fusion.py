@@ -58,15 +58,23 @@ class Fusion:
         thresholds: kind → thresholds, for the statistical kinds.
         cases: the engine's open cases.
         storm: counts what pages.
+        is_shadow: whether its flags are a trial's: marked so, never paged, and with ids of their
+            own, so that nobody takes them for those of the policy in force.
+
+    Attributes:
+        policy, cases, storm: as given.
+        floor: kind → score from which a finding of a statistical kind can be a flag.
     """
 
     def __init__(
-        self, policy: Policy, thresholds: dict[str, Thresholds], cases: Cases, storm: Storm
-    ) -> None:
-        self._policy = policy
+        self, policy: Policy, thresholds: dict[str, Thresholds], cases: Cases, storm: Storm,
+        is_shadow: bool = False,
+    ) -> None:  # fmt: skip
+        self.policy = policy
         self._thresholds = thresholds
-        self._cases = cases
-        self._storm = storm
+        self.cases = cases
+        self.storm = storm
+        self._is_shadow = is_shadow
         self.floor = {kind: each.low for kind, each in thresholds.items()}
 
     def flag(
@@ -90,7 +98,7 @@ class Fusion:
             return None
         is_fact = any(r.rule is not None and r.family == "identity" for r in reasons)
         figure = max(reasons[0].observed, 1e-9)
-        opened = self._cases.add(
+        opened = self.cases.add(
             kind, *subject, severity, _news(reasons, day), figure, event.event_id,
             event.event_time_ms, is_fact,
         )  # fmt: skip
@@ -98,7 +106,7 @@ class Fusion:
             return None
         return Flag(
             {
-                "flag_id": flag_id(event.event_id, kind, subject),
+                "flag_id": flag_id(event.event_id, kind, subject, self._is_shadow),
                 "kind": kind,
                 "severity": severity,
                 "action": self._action(kind, severity, reasons),
@@ -111,15 +119,20 @@ class Fusion:
                 "reasons": [reason.to_record() for reason in reasons],
                 "features": features_record(features),
                 "policy": {
-                    "pack": self._policy.name,
-                    "version": self._policy.version,
-                    "hash": self._policy.digest,
+                    "pack": self.policy.name,
+                    "version": self.policy.version,
+                    "hash": self.policy.digest,
                 },
-                "detector": {"version": detector.__version__, "shadow": False},
-                **self._storm.meet(severity, opened.step, event.event_time_ms),
+                "detector": {"version": detector.__version__, "shadow": self._is_shadow},
+                **self.storm.meet(severity, opened.step, event.event_time_ms),
+                **({"paged": False} if self._is_shadow else {}),
             },
             opened.step,
         )
+
+    def is_grave(self, kind: str, score: float, reasons: list[Reason]) -> bool:
+        """Whether a finding is of medium or high severity, be it news in its case or not."""
+        return self._severity(kind, score, reasons) in ("medium", "high")
 
     def _severity(self, kind: str, score: float, reasons: list[Reason]) -> str | None:
         """The gravest severity that the rules or the thresholds give.
@@ -141,15 +154,15 @@ class Fusion:
     def _action(self, kind: str, severity: str, reasons: list[Reason]) -> str:
         """The gravest action of the rules that fired, or the pack's for the kind and severity."""
         actions = [r.action for r in reasons if r.action is not None]
-        by_severity = self._policy.actions.get(kind)  # type: ignore[call-overload]
+        by_severity = self.policy.actions.get(kind)  # type: ignore[call-overload]
         if by_severity is not None:
             actions.append(getattr(by_severity, severity))
         return max(actions, key=ACTIONS.index, default="none")
 
 
-def flag_id(event_id: str, kind: str, subject: tuple[str, str]) -> str:
+def flag_id(event_id: str, kind: str, subject: tuple[str, str], is_shadow: bool = False) -> str:
     """The id of the flag that an event gives of that kind on that subject, if it gives one."""
-    return "f_" + identity(event_id, kind, *subject)
+    return ("fs_" if is_shadow else "f_") + identity(event_id, kind, *subject)
 
 
 def _news(reasons: list[Reason], day: int) -> str:

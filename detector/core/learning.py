@@ -166,6 +166,10 @@ class Learning:
     def corrected(self, kind: str, score: float) -> float:
         """A detector's score of the event at hand, 0..1, as verdicts have moved it."""
         self._raw[_KIND_NUMBER[kind]] = score
+        return self.moved(kind, score) if self._lessons else score
+
+    def moved(self, kind: str, score: float) -> float:
+        """As `corrected`, for a score that nothing is to be learned of."""
         if not self._lessons or not _ASKED_FROM < score < 1.0:
             return score
         place, weights = _kind_place(kind), self._weights.values

@@ -175,8 +175,9 @@ def _flag() -> Schema:
         "One finding about one account, with its evidence.",
         {
             "flag_id": _text(
-                "A pure function of event, kind and subject: a repeat has the same id.",
-                pattern="^f_[0-9a-f]{32}$",
+                "A pure function of event, kind and subject: a repeat has the same id. Flags of a "
+                "trial begin with fs_.",
+                pattern="^fs?_[0-9a-f]{32}$",
             ),
             "kind": _one_of("What kind of case it is.", KINDS),
             "severity": _one_of(
@@ -188,7 +189,8 @@ def _flag() -> Schema:
             "event_time": _whole("When that event happened, epoch ms.", None),
             "score": _share("How sure the detector is, 0 to 1."),
             "case_id": _text(
-                "Case that groups the flags of one kind on one subject.", pattern="^c_[0-9a-f]{32}$"
+                "Case that groups the flags of one kind on one subject; a trial has its own.",
+                pattern="^cs?_[0-9a-f]{32}$",
             ),
             "update": _boolean("False if this flag opened its case."),
             "reasons": {
@@ -203,8 +205,8 @@ def _flag() -> Schema:
             "policy": _object("", "The policy pack in force.", policy),
             "detector": _object("", "What made the flag.", detector),
             "paged": _boolean(
-                "False for a high flag that must not page, since a storm of them goes on; absent "
-                "otherwise."
+                "False for a flag that must not page: a high one while a storm of them goes on, "
+                "and any of a trial; absent otherwise."
             ),
             "storm": _boolean("True while such a storm goes on; absent otherwise."),
         },

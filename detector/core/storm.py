@@ -68,6 +68,10 @@ class Storm:
             return {}
         return {"storm": True, "paged": False} if was_on and severity == "high" else {"storm": True}
 
+    def clear(self) -> None:
+        """Counts from nothing again."""
+        self._times, self._is_on, self.storms = [], False, 0
+
     def save(self) -> dict[str, Any]:
         """What it has counted, JSON-able."""
         return {"times": list(self._times), "is_on": self._is_on, "storms": self.storms}

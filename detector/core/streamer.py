@@ -17,9 +17,11 @@ from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
 from detector.core.money import Currencies
-from detector.core.policy import Policy, RoomCount, is_within, minute_of
+from detector.core.policy import Policy
 from detector.core.reasons import Reason
 from detector.core.room import Room, code_of
+from detector.core.room_counts import RoomCounts
+from detector.core.shadow import About, Shadow
 
 _FAINT = 0.02  # a lower score of a room is nothing
 
@@ -43,6 +45,7 @@ class StreamerView:
         fusion: makes flags of findings.
         corrected: (kind, a detector's score) → the score, as verdicts have moved it.
         max_entries, idle_ms: how many streamers are remembered, and how long without an event.
+        shadow: a candidate that judges as well; None without one.
 
     Attributes:
         streamers: streamer id → room. Rooms change in place, see `begin_epoch`.
@@ -59,14 +62,13 @@ class StreamerView:
         corrected: Callable[[str, float], float],
         max_entries: int,
         idle_ms: int,
+        shadow: Shadow | None = None,
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
         self._corrected = corrected
-        self._rules: list[tuple[RoomCount, int, int]] = [
-            (rule, minute_of(rule.starts), minute_of(rule.ends))
-            for rule in policy.of_type(RoomCount)
-        ]
+        self._shadow = shadow
+        self._counts = RoomCounts(policy)
         self._gambling = Gambling(unit, scale)
         self._ring = Ring()
         self.streamers: Generations[Room] = Generations(max_entries, idle_ms)
@@ -136,50 +138,49 @@ class StreamerView:
 
     def _look_at_room(self, seen: _Seen) -> None:
         seen.room.add_room_event(seen.event)
-        reasons = self._count_pks(seen.room, seen.event, seen.moment)
+        reasons = self._counts.add(seen.room.pks, seen.event, seen.moment)
         if reasons:
             self._raise("cap", 1.0, reasons, seen, {})
+        if self._shadow is not None:
+            self._shadow.look_at_room(reasons, seen.moment, _about(seen, {}))
 
     def _judge_gambling(self, seen: _Seen, score: float) -> None:
         seen.scores["gambling"] = score = self._corrected("gambling", score)
-        if score >= self._fusion.floor.get("gambling", 0.5):
+        if score >= self._floor("gambling"):
             stakes = seen.room.stakes
             reasons, figures = self._gambling.explain(stakes), self._gambling.figures(stakes)
-            self._raise("gambling", score, reasons, seen, figures)
+            self._judge("gambling", score, reasons, seen, figures)
 
     def _judge_ring(self, seen: _Seen, is_member: bool) -> None:
         group = seen.room.group
         score = self._ring.score(group, is_member, seen.event.event_time_ms)
         seen.scores["ring"] = score = self._corrected("ring", score)
-        if score >= self._fusion.floor.get("ring", 0.5):
+        if score >= self._floor("ring"):
             reasons, figures = self._ring.explain(group), self._ring.figures(group)
-            self._raise("ring", score, reasons, seen, figures)
+            self._judge("ring", score, reasons, seen, figures)
+
+    def _floor(self, kind: str) -> float:
+        if self._shadow is not None:
+            return self._shadow.floor[kind]
+        return self._fusion.floor.get(kind, 0.5)
+
+    def _judge(
+        self, kind: str, score: float, reasons: list[Reason], seen: _Seen,
+        figures: dict[str, float],
+    ) -> None:  # fmt: skip
+        self._raise(kind, score, reasons, seen, figures)
+        if self._shadow is not None:
+            self._shadow.share(kind, score, reasons, _about(seen, figures))
 
     def _raise(
         self, kind: str, score: float, reasons: list[Reason], seen: _Seen,
         figures: dict[str, float],
     ) -> None:  # fmt: skip
-        event, subject = seen.event, ("streamer", seen.event.streamer_id or "")
-        flag = self._fusion.flag(kind, score, reasons, event, subject, seen.moment.day, figures)
+        flag = self._fusion.flag(kind, score, reasons, *_about(seen, figures))
         if flag is not None:
             seen.flags.append(flag)
 
-    def _count_pks(self, room: Room, event: Event, moment: Moment) -> list[Reason]:
-        """Counts a `room` event; the reasons of the rules that it breaks."""
-        if event.room_event != "pk_start" or moment.is_late:
-            return []
-        reasons: list[Reason] = []
-        for rule, starts, ends in self._rules:
-            if not is_within(moment.minute, starts, ends):
-                continue
-            # Hours over midnight belong to the evening they began in.
-            day = moment.day - (starts > ends and moment.minute < ends)
-            before_day, before = room.pks.get(rule.id, (day, 0))
-            pks = before + 1 if before_day == day else 1
-            room.pks[rule.id] = (day, pks)
-            if pks > rule.limit:
-                reasons.append(
-                    Reason("room_count", "content", pks, None, rule.limit, "times", 0, 1.0,
-                           rule.id, rule.severity, rule.action)
-                )  # fmt: skip
-        return reasons
+
+def _about(seen: _Seen, figures: dict[str, float]) -> About:
+    subject = ("streamer", seen.event.streamer_id or "")
+    return About(seen.event, subject, seen.moment.day, figures)

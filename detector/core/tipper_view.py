@@ -24,6 +24,7 @@ from detector.core.memory import advance, claim, learn, note_minor, recharge
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
+from detector.core.shadow import About, Shadow
 from detector.core.tipper import (
     CONFIRMED_MINOR,
     DECLARED_MINOR,
@@ -45,6 +46,7 @@ class TipperView:
         max_entries, idle_ms: how many tippers are remembered, and how long without an event.
         reader: sees what a tip is like.
         corrected: (kind, a detector's score) → the score, as verdicts have moved it.
+        shadow: a candidate that judges as well; None without one.
 
     Attributes:
         features: of the tip observed last; None if the event observed last was none.
@@ -62,11 +64,13 @@ class TipperView:
         idle_ms: int,
         reader: TraitReader,
         corrected: Callable[[str, float], float],
+        shadow: Shadow | None = None,
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
         self._reader = reader
         self._corrected = corrected
+        self._shadow = shadow
         self.features: Features | None = None
         self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
             (detector.kind, fusion.floor.get(detector.kind, 0.5), detector)
@@ -128,6 +132,9 @@ class TipperView:
                     )  # fmt: skip
                     if flag is not None:
                         flags.append(flag)
+        if self._shadow is not None:
+            about = About(event, ("tipper", tipper_id), moment.day, features)
+            self._shadow.look_at_tip(scores, self._detectors, features, about)
         after = advance(features)
         if "minor" in scores:
             _remember_minor(after, scores["minor"], event.event_time_ms)
@@ -149,18 +156,18 @@ class TipperView:
         if event.claimant_id is not None:
             accounts = self.claimants.add(event.claimant_id, tipper_id, now_ms)
         found = Claim(event, tipper, self._population_of(event).traits, accounts)
-        detector, flags = self._refund_abuse, []
-        score = self._corrected(detector.kind, detector.score(found))
-        if score >= self._fusion.floor.get(detector.kind, 0.5):
-            flag = self._fusion.flag(
-                detector.kind, score, detector.explain(found), event, ("tipper", tipper_id),
-                moment.day, {},
-            )  # fmt: skip
+        detector, flags, shadow = self._refund_abuse, [], self._shadow
+        kind, about = detector.kind, About(event, ("tipper", tipper_id), moment.day, {})
+        score = self._corrected(kind, detector.score(found))
+        if score >= self._fusion.floor.get(kind, 0.5):
+            flag = self._fusion.flag(kind, score, detector.explain(found), *about)
             if flag is not None:
                 flags.append(flag)
+        if shadow is not None and score >= shadow.floor[kind]:
+            shadow.share(kind, score, detector.explain(found), about)
         claim(tipper, event)
         self.tippers.put(tipper_id, pack(tipper), now_ms)
-        return {detector.kind: score}, flags
+        return {kind: score}, flags
 
     def _remember_recharge(self, event: Event, moment: Moment, now_ms: int) -> None:
         tipper_id = event.tipper_id or ""

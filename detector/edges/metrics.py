@@ -30,6 +30,7 @@ from detector.core.engine import SCORED_KINDS, Engine
 from detector.core.event import REASONS, EventType
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
+from detector.core.shadow import AGREEMENTS
 from detector.core.verdict import Judgement
 from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes
@@ -42,7 +43,7 @@ PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = (
     "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
-    "lessons", "flags", "verdicts",
+    "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = (*SCORED_KINDS, "cap")
@@ -93,6 +94,10 @@ METRICS: tuple[Spec, ...] = (
          "1 while some partition raises more high flags than anybody could look at. Likely a "
          "producer, the mapping or a rule changed."),
     Spec("snoozed_total", "counter", "Findings not written, since their subject is snoozed."),
+    Spec("shadow_findings_total", "counter",
+         "Findings of medium or high severity by who has them: the policy in force, the shadow or "
+         "both. Each event counts, be it news in its case or not. 0 without a shadow.",
+         (("kind", KINDS), ("outcome", AGREEMENTS))),
     Spec("account_changes_total", "counter",
          "Credit records written, by the tier they say. A rise in C and D: cases add up.",
          (("subject", SUBJECT_TYPES), ("tier", TIERS))),
@@ -235,6 +240,8 @@ class Metrics:
         for (kind, step), count in tally.cases.items():
             metric["cases_total"].labels(kind, step).inc(count)
         metric["unpaged_flags_total"].inc(tally.unpaged)
+        for (kind, outcome), count in tally.shadow.items():
+            metric["shadow_findings_total"].labels(kind, outcome).inc(count)
         for (subject, tier), count in tally.accounts.items():
             metric["account_changes_total"].labels(subject, tier).inc(count)
         metric["score"].add(tally)

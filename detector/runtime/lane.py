@@ -18,6 +18,8 @@ import detector
 from detector.core.decode import Decoder, Skipped
 from detector.core.engine import Decision, Engine
 from detector.core.event import Event, Rejected
+from detector.core.fusion import Flag
+from detector.core.shadow import Comparison
 from detector.core.state import StateError
 from detector.runtime.merge import Merge
 from detector.runtime.ports import Clock, Output, Partition, Record
@@ -157,6 +159,8 @@ class TipsLane:
             write_flags(decision, tally, outputs, self._topics.flags)
         if decision.accounts:
             write_accounts(decision, tally, outputs, self._topics.accounts)
+        if decision.shadow is not None:
+            write_shadow(decision.shadow, tally, outputs, self._topics.flags)
         if self._topics.scores is not None:
             key = event.tipper_id or event.streamer_id or ""
             outputs.append(
@@ -236,6 +240,8 @@ class RekeyedLane:
                 if isinstance(decision, Decision):
                     write_flags(decision, tally, outputs, self._topics.flags)
                     write_accounts(decision, tally, outputs, self._topics.accounts)
+                    if decision.shadow is not None:
+                        write_shadow(decision.shadow, tally, outputs, self._topics.flags)
         self.next_offset = records[-1].offset + 1
         self.newest_ms = records[-1].timestamp
         tally.score_s += clock.steady_s() - started_s
@@ -316,10 +322,18 @@ def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: 
         tally.flags[flag.kind, flag.severity] += 1
         tally.cases[flag.kind, flag.step] += 1
         tally.unpaged += flag.record.get("paged") is False
-        outputs.append(
-            Output(topic, flag.subject_id.encode("utf-8", "surrogatepass"),
-                   orjson.dumps(flag.record), [])
-        )  # fmt: skip
+        outputs.append(_flag_output(flag, topic))
+
+
+def write_shadow(comparison: Comparison, tally: Tally, outputs: list[Output], topic: str) -> None:
+    """Counts how a candidate compares, and appends its flags, which count as nobody's."""
+    tally.shadow.update(comparison.findings)
+    outputs.extend(_flag_output(flag, topic) for flag in comparison.flags)
+
+
+def _flag_output(flag: Flag, topic: str) -> Output:
+    key = flag.subject_id.encode("utf-8", "surrogatepass")
+    return Output(topic, key, orjson.dumps(flag.record), [])
 
 
 def write_accounts(decision: Decision, tally: Tally, outputs: list[Output], topic: str) -> None:

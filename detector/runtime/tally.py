@@ -18,6 +18,7 @@ class Tally:
         skipped, dead_letters: reason → records.
         flags: (kind, severity) → flags; `cases`: (kind, step) → flags that opened, worsened or
             updated a case; `unpaged`: those that a storm kept from paging.
+        shadow: (kind, who has it) → findings, of the policy in force and the candidate on trial.
         accounts: (subject type, tier) → credit records.
         scores: kind → events by tenth of the score, for scores above 0.
         tips: tips scored: the total behind `scores`.
@@ -30,8 +31,8 @@ class Tally:
 
     __slots__ = (
         "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late",
-        "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores", "skipped", "tips",
-        "unpaged", "verdicts",
+        "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores", "shadow", "skipped",
+        "tips", "unpaged", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +51,7 @@ class Tally:
         self.flags: Counter[tuple[str, str]] = Counter()
         self.cases: Counter[tuple[str, str]] = Counter()
         self.unpaged = 0
+        self.shadow: Counter[tuple[str, str]] = Counter()
         self.accounts: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, list[int]] = {}
         self.score_sums: Counter[str] = Counter()

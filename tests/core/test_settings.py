@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.settings import ConfigError, Settings, load_settings, read_password
+from detector.shadow_settings import Trial, load_shadow
 from tests.engines import ROOT
 
 DEFAULTS = ROOT / "config" / "detector.toml"
@@ -121,6 +122,84 @@ def test_the_shipped_defaults_are_complete_and_valid() -> None:
 def test_every_problem_is_told_at_once(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     assert why_refused(path) == message.format(path=path)
+
+
+def shadow(path: Path, written: str, live: str = "", **environment: str) -> Trial | None:
+    """The shadow of an operator's file `live.toml` that names it, both in one directory."""
+    (path / "live.toml").write_text(f'{live}\n[shadow]\nconfig = "trial.toml"\n')
+    (path / "trial.toml").write_text(written)
+    settings = load_settings(path / "live.toml", DEFAULTS, environment)
+    return load_shadow(settings, path / "live.toml", DEFAULTS)
+
+
+def test_without_a_name_there_is_no_shadow() -> None:
+    assert load_shadow(load_settings(None, DEFAULTS, {}), None, DEFAULTS) is None
+
+
+def test_what_a_shadow_leaves_out_is_as_in_force(tmp_path: Path) -> None:
+    live = '[policy]\npack = "kr"\n[thresholds]\nring = { low = 0.7 }\n'
+    trial = shadow(tmp_path, "[thresholds.binge]\nmedium = 0.7\n", live)
+    assert trial is not None
+    in_force = load_settings(tmp_path / "live.toml", DEFAULTS, {})
+    assert trial.settings.policy == in_force.policy
+    assert trial.settings.thresholds["binge"].medium == 0.7
+    others = {kind: each for kind, each in in_force.thresholds.items() if kind != "binge"}
+    assert {kind: trial.settings.thresholds[kind] for kind in others} == others
+
+
+def test_a_pack_is_looked_for_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    beside = [shadow(tmp_path, written) for written in ("", '[policy]\npack = "b.toml"\n')]
+    assert [each and each.beside for each in beside] == [
+        tmp_path / "live.toml", tmp_path / "trial.toml"
+    ]  # fmt: skip
+
+
+def test_a_copy_of_the_operators_file_will_do_as_a_shadow_whatever_the_environment_overrides(
+    tmp_path: Path,
+) -> None:
+    live = '[kafka]\ngroup_id = "mine"\n[currencies]\nEUR = { rate = "7.8", decimals = 2 }\n'
+    copy = live + '[shadow]\nconfig = "trial.toml"\n'
+    trial = shadow(tmp_path, copy, live, TIP_DETECTOR__KAFKA__GROUP_ID="other")
+    assert trial is not None and trial.settings.kafka.group_id == "other"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ('[kafka]\ngroup_id = "b"\n', "{path}: kafka.group_id: differs from {rest}"),
+        ('delivery = "at_least_once"\n', "{path}: delivery: differs from {rest}"),
+        ("[nonsense]\na = 1\n", "{path}: nonsense: differs from {rest}"),
+        (
+            '[http]\nport = 1\n[shadow]\nconfig = "another.toml"\n',
+            "{path}: http.port: differs from {rest}\n{path}: shadow.config: differs from {rest}",
+        ),
+        (
+            "[thresholds.binge]\nlow = 2\n",
+            "{path}: thresholds.binge.low = 2: expected a number <= 1.0",
+        ),
+        (
+            "[thresholds.binge]\nlow = 0.8\n",
+            "{path}: thresholds.binge: low = 0.8, medium = 0.75, high = 0.9: "
+            "expected low <= medium <= high",
+        ),
+        ("[policy]\npak = 1\n", "{path}: policy.pak: is not a known key"),
+    ],
+)
+def test_what_a_shadow_may_not_change_is_refused_by_its_key(
+    tmp_path: Path, written: str, message: str
+) -> None:
+    rest = "the settings in force: expected only [policy] and [thresholds] to"
+    with pytest.raises(ConfigError) as refused:
+        shadow(tmp_path, written)
+    path = tmp_path / "trial.toml"
+    assert str(refused.value) == message.format(path=path, rest=rest)
+
+
+def test_a_shadow_that_is_missing_is_named(tmp_path: Path) -> None:
+    live = tmp_path / "live.toml"
+    live.write_text('[shadow]\nconfig = "nowhere.toml"\n')
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file"):
+        load_shadow(load_settings(live, DEFAULTS, {}), live, DEFAULTS)
 
 
 def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def exposition() -> str:
     tally.flags["minor", "high"] = 1
     tally.cases["minor", "opened"] = 1
     tally.unpaged = 2
+    tally.shadow["binge", "only_shadow"] = 4
     tally.accounts["tipper", "B"] = 1
     tally.verdicts["confirmed"], tally.verdicts["unreadable"], tally.lessons = 7, 1, 14
     tally.add_scores({"minor": 1.0, "outsized": 0.25})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -144,6 +145,32 @@ def test_a_storm_of_high_flags_is_written_and_told_by_the_metrics() -> None:
     assert [each.get("paged", True) for each in flags] == [True] * (most + 1) + [False] * 3
     assert one.sample("unpaged_flags_total") == 3
     assert one.sample("flag_storm") == 1
+
+
+@pytest.mark.parametrize("key", ["tipper", "other"])
+def test_flags_of_a_trial_are_written_and_count_only_as_a_comparison(
+    tmp_path: Path, key: str
+) -> None:
+    live, trial = tmp_path / "live.toml", tmp_path / "trial.toml"
+    live.write_text(f'[topics]\ntips_key = "{key}"\n[shadow]\nconfig = "trial.toml"\n')
+    trial.write_text("[thresholds.binge]\nlow = 0.1\n")
+    with_trial = Assembly.load(live)
+    broker = make_broker(with_trial, 1)
+    one = Instance(with_trial, broker, "one")
+    broker.assign(list(broker.logs), "one")
+    one.turn(2)
+    produce(broker, 1)
+    for _ in range(4):
+        one.turn()
+        one.clock.s += 100
+    flags = [orjson.loads(each.value or b"") for each in broker.all("tip-flags")]
+    assert [each["detector"]["shadow"] for each in flags] == [False, True]
+    assert [each["event_id"] for each in flags] == ["e1", "e1"]
+    assert one.sample("flags_total", kind="minor", severity="high") == 1
+    assert one.sample("cases_total", kind="minor", step="opened") == 1
+    assert one.sample("unpaged_flags_total") == 0
+    assert one.sample("shadow_findings_total", kind="minor", outcome="agreed") == 1
+    assert one.sample("account_changes_total", subject="tipper", tier="B") == 1
 
 
 def test_findings_on_a_snoozed_subject_are_counted() -> None:
