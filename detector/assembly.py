@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from detector.core.decode import Decoder
-from detector.core.engine import VIEWS, Engine, EngineConfig
+from detector.core.engine import VIEWS, Engine
+from detector.core.engine_config import EngineConfig
 from detector.core.event_reader import EventReader
 from detector.core.examples import check_examples
 from detector.core.policy import Policy

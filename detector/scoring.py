@@ -23,8 +23,9 @@ import orjson
 from tqdm import tqdm
 
 from detector.assembly import Assembly
+from detector.core.decision import Decision
 from detector.core.decode import Decoder, Skipped
-from detector.core.engine import Decision, Engine
+from detector.core.engine import Engine
 from detector.core.event import Event, Rejected
 from detector.core.verdict import Verdict
 from detector.edges.state_dir import KeptState, StateDir

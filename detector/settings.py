@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from detector.core.account import CreditRules
-from detector.core.engine import EngineConfig
+from detector.core.engine_config import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
 from detector.core.learning import LearningConfig

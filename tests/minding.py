@@ -14,8 +14,9 @@ from itertools import chain
 
 import detector.assembly
 from detector.assembly import Assembly
+from detector.core.decision import Decision
 from detector.core.decode import Skipped
-from detector.core.engine import VIEWS, Decision, Engine
+from detector.core.engine import VIEWS, Engine
 from detector.core.event import Event
 from detector.core.learning import Outcome
 from detector.core.state import CHUNK_BYTES

@@ -8,35 +8,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import orjson
 
-from detector.core.account import Account, CreditRules, Tier
+from detector.core.account import Account, Tier
 from detector.core.calendar import LocalCalendar
 from detector.core.cases import Case, Cases, Snooze
 from detector.core.claimants import checked_accounts
-from detector.core.credit import Credit, Record
+from detector.core.credit import Credit
+from detector.core.decision import DUPLICATE, Decision
 from detector.core.decode import Skipped
+from detector.core.engine_config import EngineConfig
 from detector.core.event import Event
 from detector.core.features import Moment
-from detector.core.fusion import Flag, Fusion, Thresholds
+from detector.core.fusion import Fusion
 from detector.core.generations import Cut, Generations
-from detector.core.learning import Flagged, Learning, LearningConfig, Outcome
+from detector.core.learning import Flagged, Learning, Outcome
 from detector.core.lesson import Lesson
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
 from detector.core.prominence import Prominence, Prominences
 from detector.core.room import Room
-from detector.core.school import SchoolCalendar, SchoolTimes
+from detector.core.school import SchoolCalendar
 from detector.core.shadow import (
     SHADOW_SECTIONS,
     SHADOW_TOTAL,
     Candidate,
-    Comparison,
     Shadow,
     load_pks,
     save_pks,
@@ -59,93 +59,8 @@ from detector.core.tipper_view import TipperView
 from detector.core.trait_reader import TraitReader
 from detector.core.verdict import Verdict
 
-SCORED_KINDS = ("minor", "outsized", "binge", "gambling", "ring", "refund_abuse")
-"""The kinds a decision has a score for, in the record's order."""
-
-DUPLICATE = Skipped("duplicate")
-
 VIEWS = frozenset(("tipper", "streamer"))
 """What an engine can look at: payers by their tips, receivers by their rooms."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """How an engine is set up; every field is in `config/detector.toml`.
-
-    Attributes:
-        zone: IANA time zone of calendar days, months and hours.
-        allowed_lateness_ms: how far behind the watermark an event may be.
-        duplicate_horizon_ms, duplicate_max_entries: how long, and how many, event ids are held.
-        tipper_idle_ms, tipper_max_entries: the same for tippers.
-        streamer_idle_ms, streamer_max_entries: the same for streamers.
-        case_cool_down_ms: event time without a finding that closes a case.
-        case_max_age_ms: event time after which a case is closed in any case.
-        snooze_ms: how long a subject is left alone after a false positive.
-        storm_flags, storm_window_ms: how many high flags that page, within which event time, are no
-            storm yet.
-        credit: what cases cost an account, and how it recovers.
-        thresholds: kind → scores from which a finding is low, medium, high.
-        school: a pupil's times.
-        child_rooms, perks: words of room categories that children watch, and of gifts that come
-            with lasting rights or goods.
-        learning: how it learns from verdicts.
-    """
-
-    zone: str
-    allowed_lateness_ms: int
-    duplicate_horizon_ms: int
-    duplicate_max_entries: int
-    tipper_idle_ms: int
-    tipper_max_entries: int
-    streamer_idle_ms: int
-    streamer_max_entries: int
-    case_cool_down_ms: int
-    case_max_age_ms: int
-    snooze_ms: int
-    storm_flags: int
-    storm_window_ms: int
-    credit: CreditRules
-    thresholds: dict[str, Thresholds]
-    school: SchoolTimes
-    child_rooms: tuple[str, ...]
-    perks: tuple[str, ...]
-    learning: LearningConfig
-
-
-class Decision:
-    """What the engine thinks of one event.
-
-    Attributes:
-        event: the event.
-        scores: kind → score, 0..1; kinds that are 0 may be absent.
-        any_kind: the chance, 0..1, that a reviewer would confirm some kind.
-        flags: flags it led to, mostly none.
-        accounts: credit records that changed with it, one a subject; no part of `to_record`.
-        is_late: it came behind the watermark by more than the allowed lateness.
-        shadow: what the candidate on trial says; None without one.
-    """
-
-    __slots__ = ("accounts", "any_kind", "event", "flags", "is_late", "scores", "shadow")
-
-    def __init__(self, event: Event, scores: dict[str, float], is_late: bool) -> None:
-        self.event = event
-        self.scores = scores
-        self.is_late = is_late
-        self.any_kind = 0.0
-        self.flags: list[Flag] = []
-        self.accounts: list[Record] = []
-        self.shadow: Comparison | None = None
-
-    def to_record(self) -> dict[str, Any]:
-        """The decision as the contract has it; flags of a trial come after the others."""
-        flags = self.flags if self.shadow is None else self.flags + self.shadow.flags
-        scores = {kind: round(self.scores.get(kind, 0.0), 6) for kind in SCORED_KINDS}
-        scores["any"] = round(self.any_kind, 6)
-        return {
-            "event_id": self.event.event_id,
-            "scores": scores,
-            "flags": [flag.record for flag in flags],
-        }
 
 
 class Engine:

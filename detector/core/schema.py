@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from detector.core.account import HIGHEST, TIERS
 from detector.core.credit import ATTENTION, MAX_REASONS, SUBJECT_TYPES
-from detector.core.engine import SCORED_KINDS
+from detector.core.decision import SCORED_KINDS
 from detector.core.event import FIELDS, OLDEST_MS, REASONS, REQUIRED, Field
 from detector.core.event_reader import EventLimits
 from detector.core.mapping_format import SKIP_REASONS

@@ -26,7 +26,8 @@ from prometheus_client.registry import Collector
 import detector
 from detector.core.account import TIERS
 from detector.core.credit import SUBJECT_TYPES
-from detector.core.engine import SCORED_KINDS, Engine
+from detector.core.decision import SCORED_KINDS
+from detector.core.engine import Engine
 from detector.core.event import REASONS, EventType
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES

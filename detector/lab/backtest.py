@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
+from detector.core.decision import SCORED_KINDS, Decision
 from detector.core.decode import Skipped
-from detector.core.engine import SCORED_KINDS, Decision, Engine
+from detector.core.engine import Engine
 from detector.core.event import Event, Rejected
 from detector.core.fusion import Flag, Thresholds
 from detector.core.reasons import KINDS, SEVERITIES

@@ -14,7 +14,7 @@ from itertools import accumulate
 from statistics import median
 from typing import Any
 
-from detector.core.engine import SCORED_KINDS
+from detector.core.decision import SCORED_KINDS
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.lab.backtest import ANY, TRUE, Difference, Judged, Trial, is_false
 from detector.lab.labels import Labels

@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import orjson
 
 import detector
+from detector.core.decision import Decision
 from detector.core.decode import Decoder, Skipped
-from detector.core.engine import Decision, Engine
+from detector.core.engine import Engine
 from detector.core.event import Event, Rejected
 from detector.core.fusion import Flag
 from detector.core.shadow import Comparison

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from tests.engines import RECEIVED_MS, engine
 
 MINUTE_MS = 60_000

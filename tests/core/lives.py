@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from detector.core.engine import Decision, Engine
+from detector.core.decision import Decision
+from detector.core.engine import Engine
 from tests.engines import RECEIVED_MS, engine
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

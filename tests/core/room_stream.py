@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from tests.engines import RECEIVED_MS, engine
 
 START_MS = 1_772_449_200_000  # 2026-03-02 19:00 in Shanghai

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.core.cases import Cases, Opened
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from detector.core.event import Event
 from detector.core.fusion import Flag, Fusion, Thresholds
 from detector.core.reasons import Reason

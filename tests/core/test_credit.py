@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from detector.core.account import MAX_MARKS, NEVER_MS, WEEK_MS, Account, CreditRules, Mark
 from detector.core.credit import MAX_REASONS, Credit
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from detector.core.event import Event
 from detector.core.fusion import Flag
 from detector.core.prominence import Prominences

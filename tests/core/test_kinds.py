@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from tests.engines import RECEIVED_MS, engine
 
 DAY_MS = 86_400_000

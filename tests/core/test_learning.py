@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from detector.core.engine import Decision, Engine
+from detector.core.decision import Decision
+from detector.core.engine import Engine
 from detector.core.event import Event
 from detector.core.lesson import Lesson
 from detector.core.verdict import Verdict

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.core.crowd import DEVICE, INSTRUMENT, MAX_TIPPERS, RETURNED, WIDTH, Crowd, mark
-from detector.core.engine import Decision, Engine
+from detector.core.decision import Decision
+from detector.core.engine import Engine
 from detector.core.event import Event
 from detector.core.room import Room
 from tests.core.room_stream import HOUR_MS, MINUTE_MS, START_MS, RoomStream

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.core.decision import Decision
 from detector.core.decode import Skipped
-from detector.core.engine import Decision, Engine
+from detector.core.engine import Engine
 from detector.core.event import Event
 from detector.core.fusion import Thresholds
 from detector.core.policy import parse_policy

@@ -15,8 +15,9 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from detector.core.account import CreditRules
+from detector.core.decision import DUPLICATE, Decision
 from detector.core.decode import Skipped
-from detector.core.engine import DUPLICATE, VIEWS, Decision, Engine
+from detector.core.engine import VIEWS, Engine
 from detector.core.event import Event
 from detector.core.shadow import SHADOW_SECTIONS
 from detector.core.state import SECTIONS, VERSION, StateError, Step, read, write

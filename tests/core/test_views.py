@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from detector.core.engine import DUPLICATE, VIEWS, Decision, Engine
+from detector.core.decision import DUPLICATE, Decision
+from detector.core.engine import VIEWS, Engine
 from tests.core.write_state import START_MS, history, pk, tip
 from tests.engines import RECEIVED_MS, engine
 

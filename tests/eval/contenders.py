@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from detector.assembly import Assembly
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from detector.lab.baselines import BASELINES, Baseline, Figures
 from detector.lab.measures import ANY_KIND, Alarm, is_at_least, merged, within_budget
 from detector.settings import load_settings

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from detector.assembly import Assembly
-from detector.core.engine import SCORED_KINDS, Decision
+from detector.core.decision import SCORED_KINDS, Decision
 from detector.core.event import Event
 from detector.core.fusion import Flag, Thresholds
 from detector.core.verdict import Verdict

@@ -27,7 +27,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.assembly import Assembly
-from detector.core.engine import Decision
+from detector.core.decision import Decision
 from detector.core.event import Event
 from detector.lab.simulate import Scenario, simulate
 from detector.runtime.checkpoint import Mark

@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from detector.assembly import Assembly
+from detector.core.decision import Decision
 from detector.core.decode import Skipped
-from detector.core.engine import Decision, Engine
+from detector.core.engine import Engine
 from detector.core.event import Event
 from detector.runtime.checkpoint import Manifest, manifest_key
 from detector.runtime.ports import Output, Partition, Stop
