@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import ValidationError
 
 from detector.core.account import CreditRules
 from detector.core.engine_config import EngineConfig
@@ -24,233 +22,42 @@ from detector.core.learning import LearningConfig
 from detector.core.lexicon import Lexicon
 from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
-from detector.core.school import SchoolTimes, parse_days, parse_times
 from detector.core.weights import Budget
+from detector.setting_sections import (
+    BreakerSettings,
+    CasesSettings,
+    CheckpointSettings,
+    CommitSettings,
+    CreditSettings,
+    CurrencySettings,
+    EngineSettings,
+    HttpSettings,
+    InputSettings,
+    KafkaSettings,
+    LearningSettings,
+    LogSettings,
+    MergeSettings,
+    MoneySettings,
+    PolicySettings,
+    ReadySettings,
+    SchoolSettings,
+    ScoredKind,
+    Section,
+    ShadowSettings,
+    ThresholdSettings,
+    TopicSettings,
+    WordSettings,
+)
 
 ENVIRONMENT_PREFIX = "TIP_DETECTOR__"
 DAY_MS = 86_400_000
-
-Port = Annotated[int, Field(ge=0, le=65_535)]
-Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
-Seconds = Annotated[int, Field(ge=0, le=31_536_000)]
-Days = Annotated[int, Field(ge=1, le=3_650)]
-Entries = Annotated[int, Field(ge=100, le=100_000_000)]
-Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
-Word = Annotated[str, Field(min_length=1, max_length=40)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Points = Annotated[int, Field(ge=0, le=120)]
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used; the message has one line a problem."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class KafkaSettings(_Section):
-    bootstrap_servers: Annotated[str, Field(min_length=1)]
-    group_id: Annotated[str, Field(min_length=1)]
-    client_id: Annotated[str, Field(min_length=1)]
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-    ssl_cafile: str
-    ssl_certfile: str
-    ssl_keyfile: str
-    ssl_check_hostname: bool
-    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
-    sasl_username: str
-    sasl_password_file: str
-    sasl_password: SecretStr = SecretStr("")
-    session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)]
-    max_poll_interval_ms: Annotated[int, Field(ge=1_000, le=86_400_000)]
-    fetch_max_bytes: Annotated[int, Field(ge=65_536, le=1_073_741_824)]
-    auto_offset_reset: Literal["earliest", "latest"]
-    retry_backoff_max_ms: Annotated[int, Field(ge=100, le=600_000)]
-    instance_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,200}$")]
-    transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=900_000)]
-
-
-class TopicSettings(_Section):
-    tips: Topic
-    flags: Topic
-    scores: Topic
-    dead_letters: Topic
-    verdicts: Topic
-    accounts: Topic
-    rekeyed: InternalTopic
-    checkpoints: InternalTopic
-    tips_key: Literal["tipper", "streamer", "other"]
-    write_scores: bool
-    partitions: Annotated[int, Field(ge=1, le=10_000)]
-    replication_factor: Annotated[int, Field(ge=1, le=10)]
-
-
-class InputSettings(_Section):
-    mapping: str
-    max_record_bytes: Annotated[int, Field(ge=256, le=67_108_864)]
-    max_id_chars: Annotated[int, Field(ge=8, le=1_000)]
-    max_text_chars: Annotated[int, Field(ge=1, le=100_000)]
-    max_amount: Annotated[int, Field(ge=1, le=10**12)]
-    max_future_skew_s: Seconds
-
-
-class MoneySettings(_Section):
-    base_currency: str
-
-
-class CurrencySettings(_Section):
-    rate: Annotated[Decimal, Field(gt=0)]
-    decimals: Annotated[int, Field(ge=0, le=4)]
-
-
-class EngineSettings(_Section):
-    zone: str
-    allowed_lateness_s: Seconds
-    duplicate_horizon_s: Annotated[int, Field(ge=1, le=31_536_000)]
-    duplicate_max_entries: Entries
-    tipper_idle_days: Days
-    tipper_max_entries: Entries
-    streamer_idle_days: Days
-    streamer_max_entries: Entries
-    case_cool_down_s: Annotated[int, Field(ge=1, le=31_536_000)]
-
-    @field_validator("zone")
-    @classmethod
-    def _is_a_zone(cls, zone: str) -> str:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f'"{zone}": expected an IANA time zone, such as Asia/Shanghai'
-            ) from None
-        return zone
-
-
-class CasesSettings(_Section):
-    max_age_days: Days
-    snooze_days: Annotated[int, Field(ge=0, le=90)]
-    storm_flags: Annotated[int, Field(ge=1, le=10_000)]
-    storm_window_s: Annotated[int, Field(ge=1, le=86_400)]
-
-
-class CreditSettings(_Section):
-    recovery_per_week: Annotated[float, Field(ge=0.1, le=100)]
-    open_share: Annotated[float, Field(ge=0, le=1)]
-    tier_a: Points
-    tier_b: Points
-    tier_c: Points
-    top_share: Annotated[float, Field(gt=0, lt=1)]
-    max_entries: Entries
-
-
-class PolicySettings(_Section):
-    pack: Annotated[str, Field(min_length=1)]
-
-
-class ThresholdSettings(_Section):
-    low: Share
-    medium: Share
-    high: Share
-
-
-class ShadowSettings(_Section):
-    config: str
-
-
-ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
-
-
-class LearningSettings(_Section):
-    event_max_entries: Entries
-    event_idle_days: Days
-    verdict_max_entries: Entries
-    verdict_idle_days: Days
-    background_max_entries: Annotated[int, Field(ge=2, le=100_000)]
-    report_horizon_days: Days
-    id_half_life_days: Days
-    shape_half_life_days: Days
-    reviewer_weight_change: Annotated[float, Field(ge=0, le=100)]
-    day_weight_change: Annotated[float, Field(ge=0, le=100)]
-    reviewer_verdicts_a_day: Annotated[int, Field(ge=0, le=1_000_000)]
-
-
-class WordSettings(_Section):
-    child: list[Word]
-    adult: list[Word]
-    bet: list[Word]
-    child_rooms: list[Word]
-    perks: list[Word]
-
-
-class SchoolSettings(_Section):
-    days: list[Annotated[int, Field(ge=1, le=7)]]
-    hours: list[str]
-    after_school: str
-    free_day: str
-    night: str
-    holidays: Annotated[list[str], Field(max_length=400)]
-
-    @field_validator("hours", "after_school", "free_day", "night")
-    @classmethod
-    def _are_times(cls, written: list[str] | str) -> list[str] | str:
-        for text in [written] if isinstance(written, str) else written:
-            parse_times(text)
-        return written
-
-    @field_validator("holidays")
-    @classmethod
-    def _are_days(cls, written: list[str]) -> list[str]:
-        for text in written:
-            parse_days(text)
-        return written
-
-    def times(self) -> SchoolTimes:
-        """A pupil's times as the engine reads them."""
-        return SchoolTimes(
-            tuple(self.days), tuple(self.hours), self.after_school, self.free_day, self.night,
-            tuple(self.holidays),
-        )  # fmt: skip
-
-
-class CommitSettings(_Section):
-    interval_ms: Milliseconds
-    records: Annotated[int, Field(ge=1, le=100_000)]
-
-
-class CheckpointSettings(_Section):
-    enabled: bool
-    interval_s: Annotated[float, Field(gt=0, le=86_400)]
-    records: Annotated[int, Field(ge=1, le=100_000_000)]
-
-
-class MergeSettings(_Section):
-    idle_after_s: Annotated[float, Field(gt=0, le=86_400)]
-    max_waiting: Annotated[int, Field(ge=1, le=100_000_000)]
-
-
-class BreakerSettings(_Section):
-    max_share: Share
-    records: Annotated[int, Field(ge=10, le=10_000_000)]
-
-
-class HttpSettings(_Section):
-    host: Annotated[str, Field(min_length=1)]
-    port: Port
-
-
-class ReadySettings(_Section):
-    max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
-    stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
-
-
-class LogSettings(_Section):
-    level: Literal["debug", "info", "warning", "error"]
-    format: Literal["auto", "json", "text"]
-
-
-class Settings(_Section):
+class Settings(Section):
     """All settings; `config/detector.toml` says what each means and its unit."""
 
     delivery: Literal["exactly_once", "at_least_once"]

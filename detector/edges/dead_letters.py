@@ -26,7 +26,8 @@ from kafka import errors as kafka_errors
 
 from detector.edges.kafka import client_options
 from detector.runtime.ports import Partition, Stop
-from detector.settings import KafkaSettings, Settings
+from detector.setting_sections import KafkaSettings
+from detector.settings import Settings
 
 _LABEL = ("reason", "detail", "topic", "partition", "offset", "version", "policy")
 _CUT = "cut_from_bytes"

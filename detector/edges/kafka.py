@@ -13,7 +13,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from detector.runtime.ports import Retry, Stop
-from detector.settings import KafkaSettings, read_password
+from detector.setting_sections import KafkaSettings
+from detector.settings import read_password
 
 T = TypeVar("T")
 

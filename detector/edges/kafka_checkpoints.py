@@ -16,7 +16,7 @@ from kafka import errors as kafka_errors
 from detector.edges.kafka import bounds, make_reader, read_between
 from detector.runtime.checkpoint import Manifest, chunk_names, manifest_key
 from detector.runtime.ports import Partition, Retry, Stop
-from detector.settings import KafkaSettings
+from detector.setting_sections import KafkaSettings
 
 _FIRST_LOOK = 500
 _FETCH_BYTES = 16 * 1024 * 1024

@@ -20,7 +20,7 @@ from kafka.structs import OffsetAndMetadata
 from detector.edges.kafka import REFUSED, client_options
 from detector.edges.kafka_source import KafkaSource
 from detector.runtime.ports import Aborted, Membership, Output, Partition, Retry, Stop
-from detector.settings import KafkaSettings
+from detector.setting_sections import KafkaSettings
 
 log = logging.getLogger(__name__)
 

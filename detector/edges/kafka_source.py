@@ -23,7 +23,7 @@ from detector.edges.kafka import ANSWER_MS, REFUSED, client_options
 from detector.edges.kafka_assignor import ByTopicAssignor
 from detector.edges.kafka_headers import accept_any_header_name
 from detector.runtime.ports import Aborted, Changes, Membership, Partition, Record, Retry, Stop
-from detector.settings import KafkaSettings
+from detector.setting_sections import KafkaSettings
 
 log = logging.getLogger(__name__)
 

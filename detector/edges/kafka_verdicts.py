@@ -20,7 +20,7 @@ from kafka import errors as kafka_errors
 
 from detector.edges.kafka import ANSWER_MS, bounds, make_reader, read_between
 from detector.runtime.ports import Found, Record, Retry, Stop
-from detector.settings import KafkaSettings
+from detector.setting_sections import KafkaSettings
 
 log = logging.getLogger(__name__)
 

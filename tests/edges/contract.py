@@ -18,7 +18,8 @@ from detector.edges.kafka_checkpoints import KafkaCheckpoints
 from detector.edges.kafka_sink import AtLeastOnceSink, ExactlyOnceSink
 from detector.edges.kafka_source import KafkaSource
 from detector.runtime.ports import Changes, Output, Partition, Record
-from detector.settings import KafkaSettings, Settings, load_settings
+from detector.setting_sections import KafkaSettings
+from detector.settings import Settings, load_settings
 from tests.kafka_node import KafkaNode
 
 ROOT = Path(__file__).resolve().parents[2]
