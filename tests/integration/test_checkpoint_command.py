@@ -178,7 +178,7 @@ def test_a_damaged_chunk_is_an_error_of_its_partition_and_the_others_are_still_v
     found, said = command.inspect("--verify", code=1)
     assert ["error" in each for each in found] == [True, False, False, False]
     assert "verified" not in found[0]
-    assert found[0]["error"].startswith(("checkpoint: ", "event_ids: ", "cases: "))
+    assert found[0]["error"].startswith(("checkpoint: ", "learning: "))
     assert said.endswith("3 verified, 1 that cannot be used\n")
     assert "error" not in command.inspect()[0][0], "without --verify only manifests are read"
 
