@@ -43,9 +43,10 @@ class Reviews:
 
     def watch(self, scores: Sequence[float]) -> None:
         """Looks at one event's scores, in the order of `KINDS`."""
-        for (kind, watched), score in zip(self._watched.items(), scores, strict=True):
-            if watched.update(score):
+        for kind, score in zip(KINDS, scores, strict=True):
+            if self._watched[kind].update(score):
                 self.drifts[kind] += 1
+                self._watched[kind] = _adwin()  # as river does, it begins anew
 
     def save(self) -> dict[str, Any]:
         """The counts, JSON-able."""
