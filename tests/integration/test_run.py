@@ -116,11 +116,11 @@ def test_sigterm_in_mid_stream_loses_nothing(
     settings = {"COMMIT__RECORDS": "200"}
     with Detector(tmp_path, kafka.bootstrap, topic_prefix, **settings) as detector:
         until(lambda: b"metrics at" in detector.log.read_bytes())
-        until(lambda: detector.metric("events_total") > 500)
+        until(lambda: detector.metric("events_total") > 6_000)
         code, took_s = detector.terminate()
         assert (code, took_s < 10) == (0, True), detector.log.read_text()
     reached = committed(kafka, topic_prefix)
-    assert 500 < reached < len(events)
+    assert 6_000 < reached < len(events)
     first = flags_by_score([value for _, value in events[:reached]])
     assert first
     settled(kafka, topic_prefix)
