@@ -129,7 +129,7 @@ def test_the_stream_of_these_tests_reaches_all_that_is_saved() -> None:
     assert flagged >= {"minor", "binge", "cap"}
 
 
-@runs(max_examples=40, deadline=None)
+@runs(max_examples=15, deadline=None)
 @given(
     st.integers(0, 2),
     st.lists(
@@ -168,7 +168,7 @@ def test_cut_anywhere_and_loaded_is_one_run(seed: int, steps: list[tuple[int, st
     assert list(running.save_all()) == list(whole.save_all())
 
 
-@runs(max_examples=20, deadline=None)
+@runs(max_examples=10, deadline=None)
 @given(st.integers(0, 700), st.integers(0, 200), st.booleans())
 def test_a_save_holds_what_was_at_the_call_however_late_it_is_consumed(
     cut: int, later: int, is_started: bool

@@ -131,7 +131,7 @@ def test_two_days_in_two_runs_give_byte_for_byte_the_decisions_of_one(tmp_path: 
     assert score(lines()[cut:], "--state", tmp_path / "new").stdout != second.stdout
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 2), st.lists(st.tuples(st.integers(0, 250), st.booleans()), max_size=10))
 def test_cut_anywhere_and_kept_in_a_directory_is_one_run(
     seed: int, cuts: list[tuple[int, bool]]
