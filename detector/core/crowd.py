@@ -21,7 +21,8 @@ PRIZES = ("prize", "rebate")
 
 _MAX_KEPT_FOR_LINKS = 96  # linked tippers that outlive the others' recency
 _TRIES = 12
-_LARGEST = 2**61  # sums stop there, far above all the money there is
+LARGEST = 2**61
+"""Sums stop there: far above all the money there is, and still a 64-bit integer."""
 
 # One row a tipper, of 64-bit integers.
 MARK, DEVICE, INSTRUMENT, CREATED_S, FIRST_MS, LAST_MS = range(6)
@@ -174,7 +175,7 @@ class Crowd:
             rows[at + CREATED_S] = event.account_created_ms // 1000
         rows[at + TIPS] += 1
         value = rows[at + VALUE] + (event.value_minor or 0)
-        rows[at + VALUE] = value if value < _LARGEST else _LARGEST
+        rows[at + VALUE] = value if value < LARGEST else LARGEST
         return at
 
     def give_back(self, event: Event) -> int:
@@ -195,7 +196,7 @@ class Crowd:
 
     def credit(self, at: int, value: int) -> None:
         """Notes what came back to the tipper of this row, minor units of the base currency."""
-        self.rows[at + RETURNED] = min(_LARGEST, self.rows[at + RETURNED] + value)
+        self.rows[at + RETURNED] = min(LARGEST, self.rows[at + RETURNED] + value)
 
     def is_linked(self, at: int) -> bool:
         """Whether the tipper of this row shares his device or instrument with another."""

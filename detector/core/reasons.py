@@ -36,7 +36,7 @@ class Reason:
         observed: what was seen, in `unit`.
         usual: what is usual, for the tipper or the site; None where nothing is.
         limit: what would still have passed; None where there is no figure.
-        unit: a currency code, `tips`, `s`, `years`, `days`, `times`, `hour` or `share`.
+        unit: a currency code, `tips`, `s`, `years`, `days`, `times`, `hour`, `hours` or `share`.
         n: sample size behind `usual`; 0 for a rule or a declared fact.
         weight: 0..1, how much it contributes; reasons are ranked by it.
         rule: id of the policy rule, None for statistical evidence.
@@ -97,6 +97,7 @@ UNITS = {
     "days": ("days", "天"),
     "times": ("times", "次"),
     "hour": ("o'clock", "时"),
+    "hours": ("hours", "小时"),
     "share": ("", ""),
 }
 

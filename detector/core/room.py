@@ -11,9 +11,20 @@ from typing import Any
 import orjson
 
 from detector.core import lexicon
-from detector.core.crowd import INSTRUMENT, MARK, MAX_TIPPERS, PRIZES, RETURNED, WIDTH, Crowd, mark
+from detector.core.crowd import (
+    INSTRUMENT,
+    LARGEST,
+    LAST_MS,
+    MARK,
+    MAX_TIPPERS,
+    PRIZES,
+    RETURNED,
+    WIDTH,
+    Crowd,
+    mark,
+)
 from detector.core.detectors.gambling import NOTHING_STAKED, Stakes, weigh
-from detector.core.detectors.ring import NO_GROUP, Group, Tempo, gather
+from detector.core.detectors.ring import NO_GROUP, Group, Returns, Tempo, gather
 from detector.core.event import Event
 from detector.core.rounds import Rounds
 from detector.core.tipper import HOUR_MS
@@ -22,6 +33,7 @@ _OCCASIONS = ("pk", "ceremony")
 _LONGEST_OCCASION_MS = {"pk_start": HOUR_MS, "ceremony_start": 12 * HOUR_MS}
 _AFTER_OCCASION_MS = 60_000
 _PROMPT = 0.1  # a winner who is of the last tenth to have tipped won by that very tip
+_LATELY_MS = HOUR_MS  # who tipped since may have staked; what on, is not known
 _LONGEST_LOTTERY_MS = 2 * HOUR_MS
 _SAME_SECONDS_MS = 2_000
 _LOOK_EVERY = 16  # looking at a group costs in proportion to the crowd
@@ -39,14 +51,14 @@ class Room:
         occasion_until_ms, lottery_until_ms: while a PK or ceremony, a lottery, is on.
         crowd, rounds: see there.
         stakes: what its rounds come to.
-        tempo, group: of its linked tippers, and what they come to.
+        tempo, returns, group: of its linked tippers, of payouts to tippers, and what they come to.
         payees: mark of an account or instrument → what went there before any tip came from there,
             minor units of the base currency.
     """
 
     __slots__ = (
         "_unseen", "crowd", "epoch", "group", "lottery_until_ms", "occasion_until_ms", "payees",
-        "pks", "rounds", "stakes", "tempo",
+        "pks", "returns", "rounds", "stakes", "tempo",
     )  # fmt: skip
 
     def __init__(self, epoch: int = 0) -> None:
@@ -57,6 +69,7 @@ class Room:
         self.rounds = Rounds()
         self.stakes: Stakes = NOTHING_STAKED
         self.tempo = Tempo()
+        self.returns = Returns()
         self.group: Group = NO_GROUP
         self.payees: dict[int, int] = {}
         self._unseen = 0  # tips of linked tippers since `group` was looked for
@@ -103,14 +116,14 @@ class Room:
         tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
-            self.tempo = Tempo(tempo.linked + 1, tempo.same + is_same, at_ms, tipper)
+            self.tempo = tempo.one_more(is_same, at_ms, tipper)
         self._unseen += 1
         if self._unseen > len(self.crowd) // _LOOK_EVERY:
             self._look(at_ms)
 
     def _look(self, at_ms: int) -> None:
         self._unseen = 0
-        self.group = gather(self.crowd, self.tempo, self.stakes.level, at_ms)
+        self.group = gather(self.crowd, self.tempo, self.returns, self.stakes.level, at_ms)
 
     def _came_from_payee(self, at: int) -> None:
         """A tip of an account, or with an instrument, that money of the room went to before."""
@@ -122,17 +135,23 @@ class Room:
 
     def add_payout(self, event: Event) -> int:
         """Enters a payout; where the row of the tipper who got it begins, -1 if none did."""
-        at, at_ms = self.crowd.give_back(event), event.event_time_ms
-        is_of_round = at >= 0 and self.rounds.pay(
-            self.crowd.rounds_of(at), event.value_minor or 0, at_ms,
-            self.crowd.is_among_latest(at, _PROMPT),
-        )  # fmt: skip
-        if at < 0:
-            self._remember_payee(event)
+        crowd, at_ms, value = self.crowd, event.event_time_ms, event.value_minor or 0
+        at, is_prize = crowd.give_back(event), event.reason in PRIZES
+        if at >= 0:
+            last_ms = crowd.rows[at + LAST_MS]
+            is_prompt = crowd.is_among_latest(at, _PROMPT)
+            is_of_round = self.rounds.pay(crowd.rounds_of(at), value, at_ms, is_prompt)
+            self.returns = self.returns.one_more(at_ms - last_ms)
+            if is_prize and not is_of_round and at_ms - last_ms > _LATELY_MS:
+                self.rounds.stray()
+        else:
+            is_of_round = is_prize and self.rounds.pay_somebody(value, at_ms)
+            if not is_prize:
+                self._remember_payee(event)
+            elif not is_of_round:
+                self.rounds.stray()
         if is_of_round:
             self.stakes = weigh(self.rounds, at_ms)
-        elif event.reason in PRIZES:
-            self.rounds.stray()
         if at >= 0:
             self._look(at_ms)
         return at
@@ -140,7 +159,7 @@ class Room:
     def _remember_payee(self, event: Event) -> None:
         payees, value = self.payees, event.value_minor or 0
         for thing in {mark(event.account_id), mark(event.instrument_id)} - {0}:
-            payees[thing] = payees.pop(thing, 0) + value
+            payees[thing] = min(LARGEST, payees.pop(thing, 0) + value)
         while len(payees) > _MAX_PAYEES:
             del payees[next(iter(payees))]
 
@@ -171,8 +190,8 @@ class Room:
         crowd = self.crowd.save()
         rest: list[Any] = [
             list(self.pks.items()), self.occasion_until_ms, self.lottery_until_ms,
-            self.rounds.save(), list(self.stakes), list(self.tempo), list(self.group),
-            list(self.payees.items()), self._unseen,
+            self.rounds.save(), list(self.stakes), list(self.tempo), list(self.returns),
+            list(self.group), list(self.payees.items()), self._unseen,
         ]  # fmt: skip
         return len(crowd).to_bytes(_LENGTH_BYTES, "little") + crowd + orjson.dumps(rest)
 
@@ -194,13 +213,14 @@ class Room:
             raise ValueError(f"a room: found {len(saved)} bytes, expected {crowd_ends} or more")
         room.crowd = Crowd.load(saved[_LENGTH_BYTES:crowd_ends])
         (
-            pks, room.occasion_until_ms, room.lottery_until_ms, rounds, stakes, tempo, group,
-            payees, room._unseen,
+            pks, room.occasion_until_ms, room.lottery_until_ms, rounds, stakes, tempo, returns,
+            group, payees, room._unseen,
         ) = orjson.loads(saved[crowd_ends:])  # fmt: skip
         room.pks = {rule: (day, count) for rule, (day, count) in pks}
         room.rounds = Rounds.load(rounds)
         room.stakes = Stakes._make([*stakes[:-1], tuple(stakes[-1])])
-        room.tempo, room.group = Tempo._make(tempo), Group._make(group)
+        room.tempo, room.returns = Tempo._make(tempo), Returns._make(returns)
+        room.group = Group._make(group)
         room.payees = dict(payees)
         return room
 

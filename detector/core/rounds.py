@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from detector.core.crowd import ROUND, ROUND_BEFORE
+from detector.core.crowd import LARGEST, MAX_TIPPERS, ROUND, ROUND_BEFORE
 from detector.core.tipper import HOUR_MS
 
 MAX_WINDOWS = 12
@@ -185,7 +185,8 @@ class Rounds:
             rows[at + ROUND] = serial
             window.tippers += 1
         window.n += 1
-        window.value += value
+        total = window.value + value
+        window.value = total if total < LARGEST else LARGEST
         if at_ms > window.last_ms:
             window.last_ms = at_ms
         outcomes = window.outcomes
@@ -203,26 +204,49 @@ class Rounds:
             at_ms: event time, epoch ms.
             is_prompt: whether the tipper had only just tipped.
         """
-        for serial in filter(None, serials):
-            for window in self._windows.values():
-                if window.serial == serial and window.tippers >= _LEAST_TIPPERS_OF_ONE:
-                    self._draw(window, at_ms)
-                    break
-            for index in range(len(self.past) - 1, -1, -1):
-                found = self.past[index]
-                if found.serial == serial and at_ms - found.end_ms <= _PAID_WITHIN_MS:
-                    self.past[index] = found._replace(
-                        winners=found.winners + 1,
-                        paid=found.paid + value,
-                        prompt=found.prompt + is_prompt,
-                    )
-                    self._count_payout(0)
-                    return True
+        latest, before = serials
+        going_on = next((w for w in self._windows.values() if w.serial == latest), None)
+        is_closed = going_on is None or going_on.is_over(at_ms)
+        if not is_closed and self._win(before, value, at_ms, is_prompt, needs_quiet=True):
+            return True  # the next round has begun already: it is the one before that is paid
+        if going_on is not None and going_on.tippers >= _LEAST_TIPPERS_OF_ONE:
+            self._draw(going_on, at_ms)
+        return any(self._win(serial, value, at_ms, is_prompt) for serial in serials)
+
+    def pay_somebody(self, value: int, at_ms: int) -> bool:
+        """Enters a prize to somebody who is no known tipper; whether it was of a round.
+
+        Of a round of more tippers than a crowd remembers, most are unknown.
+        """
+        for window in list(self._windows.values()):
+            if window.tippers > MAX_TIPPERS and window.is_over(at_ms):
+                self._draw(window, at_ms)
+        for found in reversed(self.past):
+            if found.tippers > MAX_TIPPERS and at_ms - found.end_ms <= HOUR_MS:
+                return self._win(found.serial, value, at_ms, False, needs_quiet=True)
         return False
 
     def stray(self) -> None:
         """Enters a prize to somebody without a stake in any round."""
         self._count_payout(1)
+
+    def _win(
+        self, serial: int, value: int, at_ms: int, is_prompt: bool, needs_quiet: bool = False
+    ) -> bool:
+        """Enters a payout of the round with this serial, if there is one; whether there was."""
+        for index in range(len(self.past) - 1, -1, -1):
+            found = self.past[index]
+            if found.serial == serial and at_ms - found.end_ms <= _PAID_WITHIN_MS:
+                if needs_quiet and not found.is_quiet:
+                    return False
+                self.past[index] = found._replace(
+                    winners=found.winners + 1,
+                    paid=min(LARGEST, found.paid + value),
+                    prompt=found.prompt + is_prompt,
+                )
+                self._count_payout(0)
+                return True
+        return False
 
     def _count_payout(self, which: int) -> None:
         self.payouts[which] += 1

@@ -183,3 +183,30 @@ def test_rounds_of_one_persons_accounts_are_not_called_gambling() -> None:
             stream.tip(f"p{player}", 10, at_ms, gift_id="box", device_id=f"d{player % 2}")
         stream.payout(f"p{number}", 60, at_ms + MINUTE_MS)
     assert severities(stream.run(), "gambling") == set()
+
+
+def test_prizes_that_come_after_the_next_round_has_begun_are_of_the_round_before() -> None:
+    stream = RoomStream()
+    for number in range(6):
+        open_ms = START_MS + number * 4 * MINUTE_MS
+        for player in range(20):
+            stream.tip(f"p{player}", 10, open_ms + player * 2 * SECOND_MS, gift_id="box")
+        for winner in range(4):
+            paid_ms = open_ms + 4 * MINUTE_MS + 10 * SECOND_MS
+            stream.payout(f"p{winner * 3}", 40, paid_ms, reason="prize")
+    found = stream.run()
+    assert "high" in severities(found, "gambling")
+    room = stream.engine._streamer_view.streamers.get("s1")
+    assert room is not None
+    assert [each.tippers for each in room.rounds.past] == [20] * len(room.rounds.past)
+
+
+def test_draws_of_a_thousand_entries_are_found_though_most_are_unknown() -> None:
+    stream = RoomStream()
+    for number in range(6):
+        open_ms = START_MS + number * 10 * MINUTE_MS
+        for player in range(1_000):
+            stream.tip(f"p{number}-{player}", 27, open_ms + player * 200, gift_id="ticket")
+        for winner in stream.random.sample(range(1_000), 6):
+            stream.payout(f"p{number}-{winner}", 2_000, open_ms + 6 * MINUTE_MS, reason="prize")
+    assert severities(stream.run(), "gambling") & {"medium", "high"}

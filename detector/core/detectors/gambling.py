@@ -27,9 +27,8 @@ _UNCLOSED = 0.15
 _LEAST_WEIGHT = 0.1
 _BALANCED = 0.3  # the smaller of two outcomes, as a share of the larger
 _LEAST_RETURN, _MOST_RETURN = 0.02, 1.5  # paid out by stakes; beyond it, the prize is not theirs
-_MOST_WINNERS = 0.7
+_MOST_WINNERS = 0.8
 _STABLE = 0.35  # coefficient of variation of the paid share
-_NO_PAYOUT_CAP = 0.74
 _AGREEING_CAP = 0.88
 _ORDINARY = 0.15  # of the room's score, for a tip that is no stake
 
@@ -127,9 +126,9 @@ def _weighed(group: Merged, rounds: Rounds, at_ms: int) -> _Weighed:
 
 def _level(money: float, tempo: float, coding: float, content: float, stability: float) -> float:
     with_payouts = money * (
-        0.6 + 0.4 * any_of(0.7 * tempo, 0.6 * coding, 0.6 * content, 0.5 * stability)
+        0.6 + 0.4 * any_of(0.8 * tempo, 0.6 * coding, 0.6 * content, 0.6 * stability)
     )
-    without = tempo * (0.62 + 0.12 * coding)
+    without = tempo * (0.62 + 0.12 * max(coding, content))
     if min(tempo, coding, content) >= 0.5:
         without = min(_AGREEING_CAP, tempo * (0.75 + 0.15 * any_of(coding, content)))
     return max(with_payouts, without)

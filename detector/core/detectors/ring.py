@@ -35,6 +35,7 @@ _SURE = 0.35  # strength from which a link counts as one
 _MOSTLY_BACK = 0.6
 _ALONE, _UNSURE = 0.58, 0.74  # most that one family, that uncertain links, can come to
 _ORDINARY = 0.1  # of the room's score, for a tip of somebody unlinked
+_HALVE_AT = 500  # so that what a room was long ago does not hide what it is
 _CROWDED = 60  # tippers from which a device that most of them use is no device
 
 
@@ -47,6 +48,7 @@ class Group(NamedTuple):
         devices, instruments: how many tippers more than things they share.
         payees: tippers who got money back.
         returned: share of what they tipped that came back to them, 0..1.
+        back_hours: from a tipper's last tip to a payout to him, on average.
         made_together: linked accounts made within two days of each other.
         same_seconds: share of the group's tips within two seconds of another member's.
         share: of the room's receipts, 0..1.
@@ -62,6 +64,7 @@ class Group(NamedTuple):
     instruments: int
     payees: int
     returned: float
+    back_hours: float
     made_together: int
     same_seconds: float
     share: float
@@ -75,7 +78,7 @@ class Group(NamedTuple):
     level: float
 
 
-NO_GROUP = Group(0, 0, 0, 0, 0, 0, 0.0, 0, *(0.0,) * 10)
+NO_GROUP = Group(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, *(0.0,) * 10)
 
 
 class Tempo(NamedTuple):
@@ -86,13 +89,34 @@ class Tempo(NamedTuple):
     last_ms: int = 0
     last_mark: int = 0
 
+    def one_more(self, is_same: bool, at_ms: int, mark: int) -> Tempo:
+        """With one more tip; old ones lose weight."""
+        linked, same, *_ = self
+        if linked >= _HALVE_AT:
+            linked, same = linked // 2, same // 2
+        return Tempo(linked + 1, same + is_same, at_ms, mark)
 
-def gather(crowd: Crowd, tempo: Tempo, gambling: float, at_ms: int) -> Group:
+
+class Returns(NamedTuple):
+    """Payouts to tippers, and the sum of the times from their last tips to them, ms."""
+
+    payouts: int = 0
+    after_ms: int = 0
+
+    def one_more(self, after_ms: int) -> Returns:
+        """With one more payout; old ones lose weight."""
+        payouts, sum_ms = self
+        if payouts >= _HALVE_AT:
+            payouts, sum_ms = payouts // 2, sum_ms // 2
+        return Returns(payouts + 1, sum_ms + max(0, after_ms))
+
+
+def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms: int) -> Group:
     """Looks for the linked group of a room.
 
     Args:
         crowd: its tippers.
-        tempo: of its linked ones.
+        tempo, returns: of its linked ones, of payouts to its tippers.
         gambling: the room's score of gambling: winners get money back as well.
         at_ms: now, epoch ms.
     """
@@ -130,6 +154,7 @@ def gather(crowd: Crowd, tempo: Tempo, gambling: float, at_ms: int) -> Group:
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
     return Group(
         at_ms, len(members), len(tippers), devices, instruments, len(payees), returned,
+        returns.after_ms / HOUR_MS / max(1, returns.payouts),
         made_together, same_seconds, share, like, device, instrument, money, identity, pace, amount,
         _level(device, instrument, money, identity, pace, amount),
     )  # fmt: skip
@@ -259,6 +284,14 @@ class Ring:
                 ("shared_devices", "device", g.devices + 1, 2, "times", g.device),
                 ("shared_instruments", "instrument", g.instruments + 1, 2, "times", g.instrument),
                 ("money_back", "money_flow", g.returned, 0.2, "share", g.money),
+                (
+                    "money_back_soon",
+                    "money_flow",
+                    g.back_hours,
+                    24,
+                    "hours",
+                    0.9 * g.money * (0.0 < g.back_hours <= 24),
+                ),
                 ("made_together", "identity", g.made_together, 2, "times", g.identity),
                 ("same_seconds", "tempo", g.same_seconds, None, "share", g.tempo),
                 ("group_share", "amount", g.share, None, "share", g.amount),
@@ -285,6 +318,7 @@ class Ring:
             "instruments_shared": g.instruments,
             "tippers_paid": g.payees,
             "share_returned": g.returned,
+            "hours_to_return": g.back_hours,
             "accounts_made_together": g.made_together,
             "share_same_seconds": g.same_seconds,
             "share_of_receipts": g.share,

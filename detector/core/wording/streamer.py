@@ -47,6 +47,10 @@ STREAMER: dict[str, tuple[str, str]] = {
         "A share of {observed} of what was tipped went back to those who tipped ({n} tippers)",
         "打赏金额中比例为{observed}的款项回流至打赏者（{n}人）",
     ),
+    "money_back_soon": (
+        "It went back {observed} hours after the last tip on average",
+        "平均在最后一笔打赏后{observed}小时回流",
+    ),
     "made_together": (
         "{observed} of the {n} linked accounts were made within two days of each other",
         "{n}个关联账号中有{observed}个在两天内先后注册",
