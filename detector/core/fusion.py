@@ -97,9 +97,8 @@ class Fusion:
         if severity is None:
             return None
         is_fact = any(r.rule is not None and r.family == "identity" for r in reasons)
-        figure = max(reasons[0].observed, 1e-9)
         opened = self.cases.add(
-            kind, *subject, severity, _news(reasons, day), figure, event.event_id,
+            kind, *subject, severity, _news(reasons, day), _figure(reasons), event.event_id,
             event.event_time_ms, is_fact,
         )  # fmt: skip
         if opened.step in ("silent", "snoozed"):
@@ -166,9 +165,18 @@ def flag_id(event_id: str, kind: str, subject: tuple[str, str], is_shadow: bool 
 
 
 def _news(reasons: list[Reason], day: int) -> str:
-    """What a finding is about: the rules it breaks and the day; else its main evidence."""
+    """What a finding is about: the rules it breaks and the day. Other evidence for the same
+    statistical finding, in turn stronger and weaker, is no news."""
     rules = sorted({f"{r.rule}/{r.code}" for r in reasons if r.rule is not None})
-    return f"{','.join(rules)}@{day}" if rules else reasons[0].code
+    return f"{','.join(rules)}@{day}" if rules else ""
+
+
+def _figure(reasons: list[Reason]) -> float:
+    """What is news when it has doubled: what a rule counts, else the largest amount of money."""
+    if reasons[0].rule is not None:
+        return max(reasons[0].observed, 1e-9)
+    amounts = (r.observed for r in reasons if r.family == "amount" and not r.is_benign)
+    return max(amounts, default=1.0)
 
 
 def features_record(figures: Features | Mapping[str, float]) -> dict[str, float]:
