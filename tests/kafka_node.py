@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import InvalidReplicationFactorError, KafkaError
 
 ROOT = Path(__file__).resolve().parent.parent
 POM = Path(__file__).resolve().parent / "kafka" / "pom.xml"
@@ -156,8 +156,17 @@ class KafkaNode:
     ) -> None:
         """Create a topic and return once every partition has its leader."""
         topic = {"num_partitions": partitions, "replication_factor": 1, "configs": config or {}}
+        deadline = time.monotonic() + CLIENT_LIMIT_S
         with self._admin() as admin:
-            admin.create_topics({name: topic}, wait_for_metadata=True)
+            while True:
+                try:
+                    admin.create_topics({name: topic}, wait_for_metadata=True)
+                    return
+                except InvalidReplicationFactorError:
+                    # A node that was frozen does not count until its controller hears of it again.
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
 
     def produce(
         self,
