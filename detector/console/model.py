@@ -349,7 +349,7 @@ class Round(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Concentration:
-    """How a streamer's takings spread: tippers, the sum, and the shares of the first 1, 3 and 10."""
+    """How takings spread: tippers, the sum, and the shares of the first 1, 3 and 10 tippers."""
 
     tippers: int
     total: float
