@@ -294,6 +294,7 @@ class TimelineEvent:
         who: the other side: streamer of a tip, tipper, account paid out to; empty if none.
         detail: gift and quantity, claim, payout's reason, or what happened in the room.
         message: the user's words; anything may stand here.
+        room: where; empty if not said.
         is_flagged: a flag of this case is about it.
     """
 
@@ -306,6 +307,7 @@ class TimelineEvent:
     who: str = ""
     detail: str = ""
     message: str = ""
+    room: str = ""
     is_flagged: bool = False
 
 

@@ -168,14 +168,12 @@ class Queries:
         with self._database.engine.connect() as at:
             return at.execute(before).scalar() or "", at.execute(after).scalar() or ""
 
-    def flag_ids(self, case_id: str) -> dict[str, str]:
-        """Event id → flag id, of the newest flags of a case."""
-        return {each.event_id: each.flag_id for each in self.flags(case_id)}
-
-    def kept_evidence(self, case_id: str, flags: int) -> bytes | None:
-        """Evidence that was read while the case had so many flags; None where it was not."""
+    def kept_evidence(self, case_id: str, flags: int, since_ms: int) -> bytes | None:
+        """Evidence read since then, while the case had so many flags; None where there is none."""
         query = select(evidence.c.body).where(
-            evidence.c.case_id == case_id, evidence.c.flags == flags
+            evidence.c.case_id == case_id,
+            evidence.c.flags == flags,
+            evidence.c.made_ms >= since_ms,
         )
         with self._database.engine.connect() as at:
             return at.execute(query).scalar()
