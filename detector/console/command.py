@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _MIN_PASSWORD_CHARS = 12
 _GRACE_S = 3
 
+logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its own start is no news
+
 
 class Console:
     """One console, ready to run.
@@ -144,6 +146,7 @@ def _listen(host: str, port: int) -> Any:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(128)  # who is told of the address may come at once
     except OSError as error:
         listening.close()
         raise OSError(f"{host}:{port}: {os.strerror(error.errno or 0)}") from error

@@ -14,7 +14,7 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.partitioner.murmur2 import murmur2
+from kafka.partitioner import murmur2
 
 from detector.assembly import Assembly
 from detector.core.event import Event
