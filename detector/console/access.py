@@ -31,7 +31,7 @@ from detector.settings import ConfigError
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
 _REMEMBERED = 200
 _FAILURES, _FAILURE_WINDOW_S = 10, 60.0
-_ADDRESSES = 10_000
+_FAILURES_REMEMBERED = 10_000
 
 Name = Annotated[str, Field(pattern=r"^[^\s:\x00-\x1f]{1,100}$")]
 
@@ -48,7 +48,7 @@ class _UsersFile(Section):
 
 
 class TooMany(Exception):
-    """Too many wrong passwords from one address; later again."""
+    """Too many wrong passwords for one name from one address; later again."""
 
 
 class Access:
@@ -71,7 +71,7 @@ class Access:
         self._by_token = {each.token: each for each in users if each.token}
         self._salt = secrets.token_bytes(16)
         self._known: OrderedDict[bytes, User] = OrderedDict()  # passwords take long to check
-        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
+        self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def user(self, headers: Mapping[str, str], address: str) -> User | None:
@@ -82,22 +82,18 @@ class Access:
             address: where it comes from.
 
         Raises:
-            TooMany: wrong ones came from there too often in the last minute.
+            TooMany: wrong passwords for that name came from there too often in the last minute.
         """
         if self._settings.access == "open":
             return User("local", "reviewer")
         if self._settings.access == "proxy":
             return self._user_of_proxy(headers, address)
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if not given:
-            return None
-        self._check_failures(address)
-        found = None
         if scheme.lower() == "bearer":
             found = self._by_token.get(token_digest(given.strip()))
-            return _as_user(found) if found else self._fail(address)
+            return _as_user(found) if found else None  # too long to be guessed
         if scheme.lower() == "basic":
-            return self._user_of_password(given.strip()) or self._fail(address)
+            return self._user_of_password(given.strip(), address)
         return None
 
     def csrf(self, user: User) -> str:
@@ -105,7 +101,13 @@ class Access:
         return hmac.new(self._secret, f"csrf {user.name}".encode(), "sha256").hexdigest()
 
     def is_genuine(self, user: User, token: str, headers: Mapping[str, str]) -> bool:
-        """Whether a form came from a page of ours: it has our token, and no other site sent it."""
+        """Whether a form came from a page of ours: it has our token, and no other site sent it.
+
+        What carries a bearer token is no browser's doing, and needs no other.
+        """
+        is_token = headers.get("authorization", "").lower().startswith("bearer ")
+        if self._settings.access == "users" and is_token:
+            return True
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return False
         return hmac.compare_digest(self.csrf(user).encode(), token.encode())
@@ -123,7 +125,7 @@ class Access:
             return None
         return User(name, "reviewer" if role == "reviewer" else "reader")
 
-    def _user_of_password(self, given: str) -> User | None:
+    def _user_of_password(self, given: str, address: str) -> User | None:
         key = hmac.digest(self._salt, given.encode(), "sha256")
         with self._lock:
             if key in self._known:
@@ -133,30 +135,31 @@ class Access:
             name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
+        self._check_failures((address, name))
         entry = self._by_name.get(name)
         # For an unknown name it takes as long, so that nobody learns which names there are.
         is_right = password_matches(password, entry.password if entry else "")
         if entry is None or not is_right:
-            return None
+            return self._fail((address, name))
         with self._lock:
             self._known[key] = _as_user(entry)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return _as_user(entry)
 
-    def _check_failures(self, address: str) -> None:
+    def _check_failures(self, of: tuple[str, str]) -> None:
         with self._lock:
-            recent = self._failures.get(address)
+            recent = self._failures.get(of)
             while recent and recent[0] < time.monotonic() - _FAILURE_WINDOW_S:
                 recent.popleft()
             if recent and len(recent) >= _FAILURES:
                 raise TooMany
 
-    def _fail(self, address: str) -> None:
+    def _fail(self, of: tuple[str, str]) -> None:
         with self._lock:
-            self._failures.setdefault(address, deque(maxlen=_FAILURES)).append(time.monotonic())
-            self._failures.move_to_end(address)
-            while len(self._failures) > _ADDRESSES:
+            self._failures.setdefault(of, deque(maxlen=_FAILURES)).append(time.monotonic())
+            self._failures.move_to_end(of)
+            while len(self._failures) > _FAILURES_REMEMBERED:
                 self._failures.popitem(last=False)
 
 
@@ -166,6 +169,7 @@ def read_users(path: Path) -> list[Any]:
     Raises:
         ConfigError: with every problem, one a line; no secret among them.
     """
+    written: dict[str, Any] = {}
     try:
         written = tomllib.loads(path.read_text("utf-8"))
         users = _UsersFile.model_validate(written).user
@@ -175,7 +179,7 @@ def read_users(path: Path) -> list[Any]:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     except ValidationError as error:
         problems = Problems(str(path))
-        describe(error, {}, problems)
+        describe(error, written, problems)
         raise ConfigError(problems.text()) from None
     names = [each.name for each in users]
     for name in names:

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -39,6 +40,7 @@ from detector.console.model import (
     CaseView,
     Problem,
     QueueFilter,
+    QueuePage,
     User,
     View,
 )
@@ -69,6 +71,7 @@ _STATUS: dict[Problem, int] = {
     "kafka_away": 503, "too_late": 409, "unauthorised": 401,
 }  # fmt: skip
 _STALLED_S = 60.0
+_QUEUE, _CASE = TypeAdapter(QueuePage), TypeAdapter(CaseView)
 _YEAR_S = 31_536_000
 
 Answer = Callable[[HttpRequest, View], Response]
@@ -117,8 +120,10 @@ class App:
             Starlette(
                 routes=[
                     Route("/", get(self._queue)),
+                    Route("/queue.json", get(self._queue_file)),
                     Route("/changes", get(self._changes)),
                     Route("/seen", post(self._seen), methods=["POST"]),
+                    Route(f"{case}.json", get(self._case_file)),
                     Route(case, get(self._case)),
                     Route(f"{case}/evidence", get(self._evidence)),
                     Route(f"{case}/export", get(self._export)),
@@ -178,7 +183,7 @@ class App:
             response = answer(request, view)
         except (Failed, Refused) as failure:
             problem: Problem = failure.problem  # type: ignore[assignment]
-            log.info("%s %s: %s", request.method, request.scope["path"].split("/")[-1], problem)
+            log.info("a %s was answered with %s", request.method, problem)
             page = self._pages.problem(problem, str(failure), view)
             response = HTMLResponse(page, _STATUS[problem])
         if "lang" in request.query_params:
@@ -209,9 +214,14 @@ class App:
     # -- the queue --------------------------------------------------------------------------------
 
     def _queue(self, request: HttpRequest, view: View) -> Response:
+        return HTMLResponse(self._pages.queue(self._find_page(request, view), view))
+
+    def _queue_file(self, request: HttpRequest, view: View) -> Response:
+        return _json_bytes(_QUEUE.dump_json(self._find_page(request, view)))
+
+    def _find_page(self, request: HttpRequest, view: View) -> QueuePage:
         asked = read_filter(dict(request.query_params), ZoneInfo(self._zone))
-        page = self._casebook.queue(asked, view.user, _seen_ms(request))
-        return HTMLResponse(self._pages.queue(page, view))
+        return self._casebook.queue(asked, view.user, _seen_ms(request))
 
     def _changes(self, request: HttpRequest, view: View) -> Response:
         revision = self._casebook.revision
@@ -237,6 +247,11 @@ class App:
             evidence = self._casebook.evidence(case, view.now_ms)
         log.info("audit: %s opened %s", view.user.name, case.row.case_id)
         return HTMLResponse(self._pages.case(case, evidence, view))
+
+    def _case_file(self, request: HttpRequest, view: View) -> Response:
+        case = self._find(request, view)
+        log.info("audit: %s read %s", view.user.name, case.row.case_id)
+        return _json_bytes(_CASE.dump_json(case))
 
     def _evidence(self, request: HttpRequest, view: View) -> Response:
         case = self._find(request, view)
@@ -396,7 +411,11 @@ def _back(url: str) -> Response:
 
 
 def _json(value: Any, option: int = 0, status: int = 200) -> Response:
-    return Response(orjson.dumps(value, option=option), status, media_type="application/json")
+    return _json_bytes(orjson.dumps(value, option=option), status)
+
+
+def _json_bytes(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
 
 
 def _hosts(settings: ConsoleSettings) -> list[str]:

@@ -74,6 +74,7 @@ def make_evidence(found: Found, case: CaseSpan, frame: Frame) -> EvidenceView:
     if len(in_span) > len(shown):
         since_ms, cut_by = shown[0].event_time_ms, cut_by or "events"
     money = _Money(frame.currencies)
+    strips = [*_school_strips(since_ms, until_ms, frame), *_room_strips(around, until_ms)]
     tips = [each for each in own if each.type == "tip"]
     is_streamer = case.subject[0] == "streamer"
     payouts = [each for each in around if each.type == "payout"]
@@ -85,7 +86,7 @@ def make_evidence(found: Found, case: CaseSpan, frame: Frame) -> EvidenceView:
         since_ms=since_ms,
         until_ms=until_ms,
         events=tuple(_timeline_event(each, case, money) for each in shown),
-        strips=(*_school_strips(since_ms, until_ms, frame), *_room_strips(around, until_ms)),
+        strips=tuple(_clipped(strips, since_ms, until_ms)),
         amounts=tuple((each.event_time_ms, money.value(each)) for each in tips)[-AMOUNTS_SHOWN:],
         quantiles=_quantiles(
             [money.value(each) for each in tips if each.event_time_ms < case.opened_ms]
@@ -181,9 +182,15 @@ def _school_strips(since_ms: int, until_ms: int, frame: Frame) -> Iterator[Strip
         kinds += [("lessons", each) for each in times.hours if is_school_day]
         for kind, text in kinds:
             starts, ends = (_local_ms(day, minute, frame.zone) for minute in parse_times(text))
-            if ends > since_ms and starts < until_ms:
-                yield Strip(kind, max(starts, since_ms), min(ends, until_ms))
+            yield Strip(kind, starts, ends)
         day += timedelta(days=1)
+
+
+def _clipped(strips: Iterable[Strip], since_ms: int, until_ms: int) -> Iterator[Strip]:
+    """The parts of strips that lie within a stretch, each once."""
+    for kind, start_ms, end_ms in dict.fromkeys(strips):
+        if end_ms > since_ms and start_ms < until_ms:
+            yield Strip(kind, max(start_ms, since_ms), min(end_ms, until_ms))
 
 
 def _local_ms(day: date, minute: int, zone: ZoneInfo) -> int:

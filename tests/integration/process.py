@@ -28,6 +28,9 @@ class Detector:
         settings: environment overrides, such as `INPUT__MAPPING`.
     """
 
+    command: tuple[str, ...] = ("run",)
+    first_line = b"metrics at"
+
     def __init__(
         self, folder: Path, bootstrap: str, prefix: str, module: str = "detector", **settings: str
     ) -> None:
@@ -54,7 +57,7 @@ class Detector:
     def start(self) -> Detector:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, "run"], env=self.environment, cwd=ROOT,
+                [sys.executable, "-m", self._module, *self.command], env=self.environment, cwd=ROOT,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         return self
@@ -107,7 +110,7 @@ class Detector:
         answer: object = None
         while time.monotonic() < deadline_s:
             assert self.process.poll() is None, self.log.read_text()
-            if b"metrics at" in self.log.read_bytes():
+            if self.first_line in self.log.read_bytes():
                 answer = self.get("/readyz")
                 if (answer[0] == 200) == is_ready:  # type: ignore[index]
                     return
