@@ -24,7 +24,6 @@ from detector.console.queries import Queries
 from detector.console.store import Store
 from detector.console.tips import Tips
 from detector.console.verdicts import Desk
-from detector.runtime.ports import Stop
 from detector.settings import DAY_MS, ConfigError
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,7 @@ class Console:
                 proxy_headers=False, lifespan="off",
             )
         )  # fmt: skip
-        self._error: Stop | None = None
+        self._error: BaseException | None = None
 
     def run(self) -> None:
         """Serves until `stop`, or until Kafka refuses.
@@ -108,7 +107,7 @@ class Console:
     def _read(self) -> None:
         try:
             self._projection.run()
-        except Stop as error:
+        except BaseException as error:  # whatever it is, pages that grow old must not be served
             self._error = error
             self.stop()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -23,7 +23,7 @@ from detector.console.metrics import ConsoleMetrics
 from detector.console.store import Batch, Store
 from detector.edges.kafka import ANSWER_MS, REFUSED, client_options, connect, make_reader
 from detector.edges.topics import ensure_review_topics
-from detector.runtime.ports import Stop
+from detector.runtime.ports import Retry, Stop
 from detector.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Projection:
                 self.trouble = ""
             except REFUSED as error:
                 raise Stop(f"Kafka refuses: {error}") from error
-            except (kafka_errors.KafkaError, SQLAlchemyError) as error:
+            except (Retry, kafka_errors.KafkaError, SQLAlchemyError) as error:
                 self._fail(error)
         for client in (self._consumer, self._admin):
             if client is not None:
@@ -112,6 +112,9 @@ class Projection:
 
     def wait_for(self, ends: Mapping[Position, int], timeout_s: float) -> bool:
         """Whether partitions have been read up to these offsets, in time."""
+
+        if not ends.keys() <= self._positions.keys():
+            self._looked_s = float("-inf")  # a topic that was just made
 
         def are_read() -> bool:
             return all(
@@ -166,12 +169,11 @@ class Projection:
                 found[str(each["name"]), int(partition["partition_index"])] = topic_id
         if found.items() <= {at: known for at, (known, _) in self._positions.items()}.items():
             return
-        partitions = [TopicPartition(*at) for at in found]
-        ends = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
-        starts = self._consumer.beginning_offsets(partitions, timeout_ms=ANSWER_MS)
+        starts = self._offsets("beginning_offsets", found)
+        ends = self._offsets("end_offsets", found)
         stored, positions = self._store.positions(), {}
         for at, topic_id in found.items():
-            start, end = starts[TopicPartition(*at)], ends[TopicPartition(*at)]
+            start, end = starts[at], ends[at]
             known_id, position = stored.get(at, (topic_id, start))
             if known_id != topic_id or position > end:
                 log.error("%s[%d] was made anew: it is read from its start", *at)
@@ -180,11 +182,20 @@ class Projection:
             elif position < start:
                 log.error("%s[%d]: %d records were deleted unread", *at, start - position)
             positions[at] = (topic_id, max(position, start))
-        self._consumer.assign(partitions)
+        self._consumer.assign([TopicPartition(*at) for at in found])
         for at, (_, position) in positions.items():
             self._consumer.seek(TopicPartition(*at), position)
         with self._read:
             self._positions = positions
+
+    def _offsets(self, of: str, partitions: Iterable[Position]) -> dict[Position, int]:
+        """`beginning_offsets` or `end_offsets`; the client knows none of a topic just made."""
+        asked = [TopicPartition(*at) for at in partitions]
+        try:
+            found = getattr(self._consumer, of)(asked, timeout_ms=ANSWER_MS)
+        except KeyError as error:
+            raise Retry(f"{error.args[0]} has no leader yet") from error
+        return {(at.topic, at.partition): int(offset) for at, offset in found.items()}
 
     def _begin_anew(self) -> None:
         self._store.forget_everything()
@@ -195,13 +206,10 @@ class Projection:
         self._looked_s = float("-inf")
 
     def _measure(self) -> None:
-        if not self._positions:
+        if not any(topic == self._settings.console_topic for topic, _ in self._positions):
             return
-        partitions = [TopicPartition(*at) for at in self._positions]
-        ends = self._consumer.end_offsets(partitions, timeout_ms=ANSWER_MS)
-        self.lag_records = sum(
-            max(0, end - self._positions[at.topic, at.partition][1]) for at, end in ends.items()
-        )
+        ends = self._offsets("end_offsets", self._positions)
+        self.lag_records = sum(max(0, end - self._positions[at][1]) for at, end in ends.items())
         if self.is_rebuilding and not self.lag_records:
             self.is_rebuilding = False
             log.info("the topics are read in")

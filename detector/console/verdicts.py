@@ -158,7 +158,7 @@ class Desk:
                 for number in self._reader.partitions_for_topic(topic) or ()
             ]
             ends = self._reader.end_offsets(partitions, timeout_ms=ANSWER_MS)
-        except (kafka_errors.KafkaError, OSError) as error:
+        except (kafka_errors.KafkaError, OSError, KeyError) as error:
             raise Refused("kafka_away", type(error).__name__) from error
         wanted = {(at.topic, at.partition): end for at, end in ends.items()}
         if not self._projection.wait_for(wanted, _CATCH_UP_S):

@@ -236,7 +236,7 @@ def test_evidence_is_read_from_the_tips_and_leaves_the_house_under_pseudonyms(
 ) -> None:
     status, page = lin.ask(f"/cases/c_{2:032x}/evidence")
     assert status == 200
-    assert "hello <b>" not in page or "conflict" in page
+    assert "12.5" in page
     path = f"/cases/c_{2:032x}/export.json?channel=refund"
     document = lin.json(f"{path}&lang=zh")
     assert document["finding"] == "案件"
@@ -268,31 +268,27 @@ def test_a_database_that_is_deleted_is_made_again_with_the_same_cases_and_verdic
     assert {row["row"]["state"] for row in before} >= {"open", "confirmed", "false_positive"}
     for file in console.database.parent.glob(f"{console.database.name}*"):
         file.unlink()
-    until(lambda: console.metric("console_rebuilds_total") == 2)
+    until(lambda: console.metric("console_rebuilds_total") == 2)  # the first was its start
     console.wait_ready()
     assert shown() == before
-    console.terminate()
-    for file in console.database.parent.glob(f"{console.database.name}*"):
-        file.unlink()
-    with console.start():
-        console.wait_ready()
-        assert shown() == before
-        code, took_s = console.terminate()
-        assert (code, took_s < 10) == (0, True)
+    lines = console.log.read_text()
+    code, took_s = console.terminate()
+    assert (code, took_s < 10) == (0, True)
     console.start().wait_ready()  # from the database as it is
     assert shown() == before
     assert console.metric("console_rebuilds_total") == 0
-    lines = console.log.read_text()
-    assert not [each for each in ("u2", "s1", "knows it") if f'"{each}"' in lines]
+    assert "audit: lin did confirmed to c_" in lines
+    assert not [each for each in ("u2", "s1", "knows it") if each in lines]
 
 
 def test_a_topic_that_is_made_anew_is_read_from_its_start_and_loses_no_case(
     console: Console, kafka: KafkaNode, prefix: str, lin: Browser
 ) -> None:
-    kafka.delete_topic(f"{prefix}-flags")
-    until(lambda: f"{prefix}-flags" not in kafka._admin().list_topics())
+    with kafka._admin() as admin:
+        admin.delete_topics([f"{prefix}-flags"])
+        until(lambda: f"{prefix}-flags" not in admin.list_topics())
     kafka.create_topic(f"{prefix}-flags", 2)
     write(kafka, f"{prefix}-flags", [flag(100)])
     until(lambda: lin.ask(f"/cases/c_{100:032x}.json")[0] == 200)
     assert lin.json("/queue.json?state=all")["total"] == 9
-    assert console.metric("console_rebuilds_total") >= 1
+    until(lambda: console.metric("console_rebuilds_total") >= 1)
