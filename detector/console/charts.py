@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from markupsafe import Markup
 
@@ -28,8 +29,10 @@ POINTS_SHOWN = 600
 EDGES_DRAWN = 18
 
 _TICKS = 7
+_NEAR_MS = 15 * 60_000
 _STRIP_PX = 16
 _PLOT_PX = 150
+_NODE_PX = 26
 _SCHOOL = ("lessons", "child_time", "night")
 _STRIPS = (*_SCHOOL, "live", "pk", "ceremony", "lottery")
 """A pupil's times stand in the first row, the room's in the second; later ones cover earlier."""
@@ -82,8 +85,30 @@ def bullet(reason: ReasonView) -> Markup:
 # -- the timeline ---------------------------------------------------------------------------------
 
 
-def timeline(view: EvidenceView, say: Voice) -> Markup:
-    """The subject's events, the more money the higher, under strips of school and room times."""
+def near(view: EvidenceView) -> tuple[int, int] | None:
+    """The stretch around what was flagged, where the whole is too long to tell it apart."""
+    flagged = [each.at_ms for each in view.events if each.is_flagged]
+    if not flagged:
+        return None
+    pad_ms = max(_NEAR_MS, (flagged[-1] - flagged[0]) // 4)
+    since_ms, until_ms = flagged[0] - pad_ms, flagged[-1] + pad_ms
+    is_clear = 4 * (until_ms - since_ms) > view.until_ms - view.since_ms
+    return None if is_clear else (since_ms, until_ms)
+
+
+def timeline(view: EvidenceView, say: Voice, span_ms: tuple[int, int] | None = None) -> Markup:
+    """The subject's events, the more money the higher, under strips of school and room times.
+
+    Args:
+        view: what to draw.
+        say: how to tell it.
+        span_ms: the stretch to draw, epoch ms; None: all of it.
+    """
+    key = "close" if span_ms else "timeline"
+    if span_ms:
+        since_ms, until_ms = span_ms
+        events = tuple(each for each in view.events if since_ms <= each.at_ms <= until_ms)
+        view = replace(view, since_ms=since_ms, until_ms=until_ms, events=events)
     axis = Across(view.since_ms, view.until_ms)
     top = 2 * _STRIP_PX + 14
     down = logarithmic([each.value or 0 for each in view.events], top, top + _PLOT_PX - 14)
@@ -98,13 +123,13 @@ def timeline(view: EvidenceView, say: Voice) -> Markup:
     )  # fmt: skip
     bottom = 2 * _STRIP_PX + _PLOT_PX
     parts = [
-        element("defs", *(element("path", id=f"m-{kind}", d=d) for kind, d in _SHAPES.items())),
+        element("defs", *(element("path", id=f"{key}-{kind}", d=d) for kind, d in _SHAPES.items())),
         *_strips(view, axis, say, bottom),
         *_money_lines(down, view.currency, say),
         *_time_lines(axis, 2 * _STRIP_PX, bottom, say),
-        *(_marker(each, axis, down, say) for each in sorted(view.events, key=_loudness)),
+        *(_marker(each, key, axis, down, say) for each in sorted(view.events, key=_loudness)),
     ]
-    return chart("timeline", say("timeline"), description, bottom + 20, parts)
+    return chart(key, say("timeline"), description, bottom + 20, parts)
 
 
 def shape(kind: str) -> Markup:
@@ -150,7 +175,7 @@ def _strips(view: EvidenceView, axis: Across, say: Voice, bottom: int) -> Iterat
             )  # fmt: skip
 
 
-def _marker(event: TimelineEvent, axis: Across, down: Logarithmic, say: Voice) -> Markup:
+def _marker(event: TimelineEvent, key: str, axis: Across, down: Logarithmic, say: Voice) -> Markup:
     x = percent(axis.at(event.at_ms))
     told = f"{say.name('event', event.type)} · {say.time(event.at_ms)}"
     if event.type not in _SHAPES:
@@ -160,7 +185,7 @@ def _marker(event: TimelineEvent, axis: Across, down: Logarithmic, say: Voice) -
     told += f" · {say.money(event.amount, event.currency)} {event.who}"
     y = down.at(event.value or 0)
     use = element(
-        "use", element("title", told), href=f"#m-{event.type}", x=x, y=y,
+        "use", element("title", told), href=f"#{key}-{event.type}", x=x, y=y,
         class_=f"mark {event.type}",
     )  # fmt: skip
     if not event.is_flagged:
@@ -210,7 +235,7 @@ def _quantile_lines(view: EvidenceView, down: Logarithmic, say: Voice) -> Iterat
         yield element("line", class_="quantile", x1="5%", x2="98%", y1=y, y2=y)
         if free_from - y >= 11:
             text = f"{name} ≤ {say.figure(value, view.currency)}"
-            yield element("text", text, class_="quantile", x="98%", y=y - 3, text_anchor="end")
+            yield element("text", text, class_="quantile", x="45%", y=y - 3, text_anchor="middle")
             free_from = y
 
 
@@ -259,8 +284,16 @@ def hours(view: EvidenceView, say: Voice) -> Markup:
 
 
 def drawn_edges(edges: Sequence[MoneyEdge]) -> Sequence[MoneyEdge]:
-    """The largest flows, as many as can be told apart; those of the subject come first."""
-    return sorted(edges, key=lambda each: (each.hops, -each.value))[:EDGES_DRAWN]
+    """As many flows as can be told apart: what goes back to payers and what they paid, then the
+    subject's own, then the largest."""
+    back = {edge.target: edge.source for edge in edges if edge.target[0] == "tipper"
+            and edge.source[0] == "streamer"}  # fmt: skip
+
+    def place(edge: MoneyEdge) -> tuple[bool, int, float]:
+        is_round = back.get(edge.target) == edge.source or back.get(edge.source) == edge.target
+        return not is_round, edge.hops, -edge.value
+
+    return sorted(edges, key=place)[:EDGES_DRAWN]
 
 
 def money_graph(case: CaseView, view: EvidenceView, say: Voice) -> Markup:
@@ -269,7 +302,7 @@ def money_graph(case: CaseView, view: EvidenceView, say: Voice) -> Markup:
     if not edges:
         return Markup("")
     places = _places(edges)
-    height = 26 + 30 * max(sum(1 for x, _ in places.values() if x == column)
+    height = 26 + _NODE_PX * max(sum(1 for x, _ in places.values() if x == column)
                            for column, _ in places.values())  # fmt: skip
     largest = max(each.value for each in edges)
     subject = (case.row.subject_type, case.row.subject_id)
@@ -296,7 +329,7 @@ def _places(edges: Sequence[MoneyEdge]) -> dict[tuple[str, str], tuple[float, fl
     places = {}
     for index, name in enumerate(present):
         x = 12 + 76 * index / max(1, len(present) - 1)
-        gap = 30 * tallest / len(columns[name])
+        gap = _NODE_PX * tallest / len(columns[name])
         for row, node in enumerate(columns[name]):
             places[node] = (x, round(26 + gap * (row + 0.5) - 4, 1))
     return places

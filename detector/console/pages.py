@@ -107,7 +107,9 @@ class Pages:
 
     def _render(self, template: str, view: View, **context: Any) -> str:
         say = voice(view)
-        switch = language_url(view.url, say.other)
+        # A page that answers a form has an address that cannot be asked for again.
+        url = case_url(context["case"].row.case_id) if "case" in context else view.url
+        switch = language_url("/" if template == "problem.html" else url, say.other)
         return self._templates.get_template(template).render(
             say=say, view=view, switch=switch, **context
         )

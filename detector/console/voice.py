@@ -24,6 +24,7 @@ class Voice:
 
     Attributes:
         other: the language that is not spoken here.
+        colon, comma: as they are written, with the gap after them.
         zone_label: the zone with its distance from UTC, as of `now_ms`.
 
     >>> Voice("zh", "Asia/Shanghai").name("kind", "minor")
@@ -35,6 +36,7 @@ class Voice:
     def __init__(self, language: Language, zone: str, now_ms: int = 0) -> None:
         self.language = language
         self.other: Language = LANGUAGES[1 - LANGUAGES.index(language)]
+        self.colon, self.comma = (": ", ", ") if language == "en" else ("：", "，")
         self._index = LANGUAGES.index(language)
         self._zone = ZoneInfo(zone)
         self.zone_label = f"{zone} (UTC{_offset(self._local(now_ms))})"
@@ -64,7 +66,7 @@ class Voice:
         if value is None:
             return "–"
         if unit == "share":
-            return f"{value * 100:.3g}%"
+            return f"{value * 100:,.0f}%" if abs(value) >= 1 else f"{value * 100:.3g}%"
         if unit == "hour":
             return f"{int(value):02}:{round(value % 1 * 60):02}"
         digits = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
