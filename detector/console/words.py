@@ -174,7 +174,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "sample": ("from {n} before", "依据此前{n}次"),
     "proposed": ("Proposed", "建议措施"),
     "opened": ("First flag", "首次标记"),
-    "arrived": ("Arrived", "到达"),
     "why": ("Why it was flagged", "为何标记"),
     "against": ("What speaks against it", "有何反证"),
     "nothing_against": (
