@@ -28,7 +28,7 @@ from detector.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_BATCH_RECORDS = 2_000
+_BATCH_RECORDS = 5_000
 _FETCH_BYTES = 4 * 1024 * 1024
 _POLL_MS = 100
 _LOOK_EVERY_S = 5.0

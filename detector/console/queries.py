@@ -19,13 +19,15 @@ from detector.console.model import (
     QueueFilter,
     QueueRow,
 )
-from detector.console.schema import accounts, cases, decisions, evidence, flags
+from detector.console.schema import accounts, cases, decisions, evidence, flags, leads
 from detector.console.store import DECISIONS_READ
 from detector.core.reasons import SEVERITIES
 
 FLAGS_SHOWN = 200
 EARLIER_SHOWN = 20
 _EVIDENCE_KEPT = 1_000
+
+_CASES = select(cases, leads.c.flag).join(leads, leads.c.case_id == cases.c.case_id)
 
 _ORDER = (cases.c.rank, cases.c.score, cases.c.last_ms, cases.c.case_id)
 """Worst first: severity, score, then what is newest."""
@@ -55,8 +57,7 @@ class Queries:
         """
         where = _conditions(asked, user)
         page = (
-            select(cases)
-            .where(where)
+            _CASES.where(where)
             .order_by(*(column.desc() for column in _ORDER))
             .limit(self.page_rows)
             .offset((asked.page - 1) * self.page_rows)
@@ -70,8 +71,8 @@ class Queries:
     def case(self, case_id: str, seen_ms: int = 0) -> tuple[QueueRow, bytes] | None:
         """A case and its leading flag as it stands in Kafka; None where it is not known."""
         with self._database.engine.connect() as at:
-            row = at.execute(select(cases).where(cases.c.case_id == case_id)).first()
-        return None if row is None else (_queue_row(row, seen_ms), row.lead)
+            row = at.execute(_CASES.where(cases.c.case_id == case_id)).first()
+        return None if row is None else (_queue_row(row, seen_ms), row.flag)
 
     def flags(self, case_id: str) -> tuple[FlagView, ...]:
         """The flags of a case, the newest first."""
@@ -121,8 +122,7 @@ class Queries:
     def earlier(self, row: QueueRow) -> tuple[QueueRow, ...]:
         """Other cases of the same subject, the newest first."""
         query = (
-            select(cases)
-            .where(
+            _CASES.where(
                 cases.c.subject_type == row.subject_type,
                 cases.c.subject_id == row.subject_id,
                 cases.c.case_id != row.case_id,
@@ -224,7 +224,7 @@ def _state(state: str, user: str) -> list[Any]:
 
 
 def _queue_row(row: Any, seen_ms: int) -> QueueRow:
-    lead = orjson.loads(row.lead)
+    lead = orjson.loads(row.flag)
     reason = lead["reasons"][0]
     return QueueRow(
         case_id=row.case_id,

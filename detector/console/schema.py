@@ -45,8 +45,7 @@ cases = Table(
     Column("subject_id", String(1000), nullable=False),
     Column("is_shadow", Boolean, nullable=False),
     Column("is_paged", Boolean, nullable=False),
-    # The flag that speaks for the case: the newest of the gravest, as it stands in Kafka.
-    Column("lead", LargeBinary, nullable=False),
+    # The flag that speaks for the case, in `leads`: the newest of the gravest.
     Column("lead_id", String(64), nullable=False),
     Column("lead_ms", BigInteger, nullable=False),
     Column("rank", Integer, nullable=False),
@@ -70,6 +69,12 @@ cases = Table(
     Index("cases_queue", "state", "is_shadow", "rank", "score", "last_ms", "case_id"),
     Index("cases_subject", "subject_type", "subject_id"),
     Index("cases_changed", "changed_ms"),
+)  # fmt: skip
+
+leads = Table(
+    "leads", metadata,
+    Column("case_id", String(64), primary_key=True),
+    Column("flag", LargeBinary, nullable=False),  # as it stands in Kafka
 )  # fmt: skip
 
 flags = Table(

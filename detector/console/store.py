@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from detector.console.database import Database, chunks
 from detector.console.intake import AccountRecord, DecisionRecord, FlagRecord
-from detector.console.schema import accounts, cases, decisions, evidence, flags, offsets
+from detector.console.schema import accounts, cases, decisions, evidence, flags, leads, offsets
 from detector.console.standing import Ranks, standing
 
 DECISIONS_READ = 200
@@ -117,7 +117,7 @@ class Store:
             ).rowcount
             old = select(cases.c.case_id).where(cases.c.changed_ms < now_ms - self._keep_ms)
             gone = at.execute(old.limit(_DELETED_AT_ONCE)).scalars().all()
-            for table in (flags, decisions, evidence, cases):
+            for table in (flags, decisions, evidence, leads, cases):
                 at.execute(delete(table).where(table.c.case_id.in_(gone)))
             at.execute(
                 delete(decisions).where(
@@ -156,11 +156,14 @@ class Store:
         rows = _find_cases(at, by_case)
         asked = {case_id for case_id in by_case
                  if case_id not in rows or rows[case_id]["state"] != "open"}  # fmt: skip
+        leading: dict[str, FlagRecord] = {}
         for case_id, members in by_case.items():
             row = rows.setdefault(case_id, _opened(members[0]))
-            for each in members:
-                _add_flag(row, each)
+            leading.update((case_id, each) for each in members if _add_flag(row, each))
         self._database.upsert(at, cases, list(rows.values()))
+        self._database.upsert(
+            at, leads, [{"case_id": key, "flag": flag.raw} for key, flag in leading.items()]
+        )
         return asked
 
     # -- decisions --------------------------------------------------------------------------------
@@ -262,7 +265,7 @@ def _opened(flag: FlagRecord) -> Row:
     return {
         "case_id": flag.case_id, "kind": flag.kind, "subject_type": flag.subject_type,
         "subject_id": flag.subject_id, "is_shadow": flag.is_shadow, "is_paged": flag.is_paged,
-        "lead": flag.raw, "lead_id": flag.flag_id, "lead_ms": -1, "rank": -1, "score": flag.score,
+        "lead_id": flag.flag_id, "lead_ms": -1, "rank": -1, "score": flag.score,
         "opened_ms": flag.event_time_ms, "last_ms": flag.event_time_ms,
         "arrived_ms": flag.arrived_ms, "medium_ms": None, "high_ms": None,
         "flagged_ms": flag.arrived_ms, "changed_ms": flag.arrived_ms, "flags": 0, "version": 0,
@@ -270,7 +273,8 @@ def _opened(flag: FlagRecord) -> Row:
     }  # fmt: skip
 
 
-def _add_flag(row: Row, flag: FlagRecord) -> None:
+def _add_flag(row: Row, flag: FlagRecord) -> bool:
+    """Adds a flag to its case; whether it speaks for it from now on."""
     arrived_ms = flag.arrived_ms
     row["opened_ms"] = min(row["opened_ms"], flag.event_time_ms)
     row["last_ms"] = max(row["last_ms"], flag.event_time_ms)
@@ -280,8 +284,10 @@ def _add_flag(row: Row, flag: FlagRecord) -> None:
     for rank, name in ((1, "medium_ms"), (2, "high_ms")):
         if flag.rank >= rank:
             row[name] = arrived_ms if row[name] is None else min(row[name], arrived_ms)
-    if (flag.rank, arrived_ms, flag.flag_id) > (row["rank"], row["lead_ms"], row["lead_id"]):
-        row["rank"], row["score"], row["is_paged"] = flag.rank, flag.score, flag.is_paged
-        row["lead"], row["lead_id"], row["lead_ms"] = flag.raw, flag.flag_id, arrived_ms
     row["flags"] += 1
     row["version"] += 1
+    if (flag.rank, arrived_ms, flag.flag_id) <= (row["rank"], row["lead_ms"], row["lead_id"]):
+        return False
+    row["rank"], row["score"], row["is_paged"] = flag.rank, flag.score, flag.is_paged
+    row["lead_id"], row["lead_ms"] = flag.flag_id, arrived_ms
+    return True

@@ -17,7 +17,7 @@ from detector.console.database import Database
 from detector.console.intake import read_account, read_flag, read_note, read_verdict_record
 from detector.console.model import QueueFilter
 from detector.console.queries import Queries
-from detector.console.schema import cases, decisions, flags
+from detector.console.schema import cases, decisions, flags, leads
 from detector.console.store import Batch, Store, summed
 from detector.runtime.ports import Stop
 from tests.console.stack import flag
@@ -89,7 +89,7 @@ def tables(database: Database) -> list[Any]:
     with database.engine.connect() as at:
         return [
             at.execute(select(table).order_by(next(iter(table.primary_key)))).all()
-            for table in (cases, flags, decisions)
+            for table in (cases, flags, decisions, leads)
         ]
 
 
@@ -196,7 +196,7 @@ def test_time_ends_snoozes_lets_cases_expire_and_forgets_them(database: Database
     enter(database, [a_flag(31 * DAY_MS, 9, case=2, severity="low")])
     assert states(31 * DAY_MS)[2] == "open"
     assert states(91 * DAY_MS) == {2: "expired"}
-    assert [len(table) for table in tables(database)] == [1, 2, 2]
+    assert [len(table) for table in tables(database)] == [1, 2, 2, 1]
 
 
 def test_records_that_are_none_of_ours_are_passed_over() -> None:
