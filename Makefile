@@ -44,7 +44,7 @@ needs:
 	@touch $@
 
 .venv/.dev: pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[demo,dev]'
+	$(PIP_INSTALL) --editable '.[demo,console-postgresql,dev]'
 	@touch $@ .venv/.demo
 
 .venv/.eval: pyproject.toml | $(BIN)/python

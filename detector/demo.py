@@ -1,4 +1,4 @@
-"""The demo: an embedded broker, simulated tips, the detector and its metrics, on this machine.
+"""The demo: an embedded broker, simulated tips, the detector, its metrics and the console, here.
 
 The broker (Tansu, from the `demo` extra) keeps everything in memory and is for trying things out
 only. The tips are made up; that they are found says nothing about accuracy.
@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 from kafka import KafkaConsumer, KafkaProducer
 from kafka import errors as kafka_errors
+from pydantic import SecretStr
 
 from detector.assembly import Assembly
 from detector.edges.kafka import client_options
@@ -60,8 +61,9 @@ def run_demo(config: Path | None, seconds: float | None, rate: int) -> int:
         show = _Show(settings, rate, seconds)
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, lambda *_: show.end())
-        threading.Thread(target=show.run, args=(service,), name="demo", daemon=True).start()
-        is_whole = service.run()
+        with _console(settings, config) as show.console_url:
+            threading.Thread(target=show.run, args=(service,), name="demo", daemon=True).start()
+            is_whole = service.run()
         show.finish()
     return 0 if is_whole and show.error is None else 1
 
@@ -76,6 +78,27 @@ def _for_the_demo(settings: Settings, bootstrap: str) -> Settings:
     )
     topics = settings.topics.model_copy(update={"partitions": 1, "replication_factor": 1})
     return settings.model_copy(update={"kafka": kafka, "topics": topics})
+
+
+@contextmanager
+def _console(settings: Settings, config: Path | None) -> Iterator[str]:
+    """The reviewers' pages, on a thread of their own; their address."""
+    try:
+        from detector.console.command import Console
+    except ImportError:
+        raise Stop("the demo needs its extra: pip install 'tip-detector[demo]'") from None
+    with tempfile.TemporaryDirectory() as folder:
+        database = SecretStr(f"sqlite:///{folder}/console.db")
+        changes = {"database": database, "host": "127.0.0.1", "port": 0, "access": "open"}
+        changed = {"console": settings.console.model_copy(update=changes)}
+        console = Console(Assembly(settings.model_copy(update=changed), config))
+        serving = threading.Thread(target=console.run, name="console")
+        serving.start()
+        try:
+            yield console.url
+        finally:
+            console.stop()
+            serving.join(15)
 
 
 class _Show:
@@ -98,6 +121,7 @@ class _Show:
         self._kinds: Counter[str] = Counter()
         self._delays_s: list[float] = []
         self._started_s = self._stopped_s = time.monotonic()
+        self.console_url = ""
         self.error: str | None = None
 
     def end(self) -> None:
@@ -111,7 +135,7 @@ class _Show:
             while service.status.state != "running" or not service.status.partitions:
                 if self._ended.wait(0.05):
                     return
-            print(f"metrics   {service.url}/metrics\n", flush=True)
+            print(f"metrics   {service.url}/metrics\nconsole   {self.console_url}/\n", flush=True)
             reader.start()
             self._send()
             deadline_s = time.monotonic() + _DRAIN_S

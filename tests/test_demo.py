@@ -35,6 +35,10 @@ def test_ctrl_c_ends_it_cleanly_and_its_metrics_were_there() -> None:
         address = demo.stdout.readline().split()[1]
         with urllib.request.urlopen(address, timeout=5) as answer:
             assert b"tip_detector_build_info" in answer.read()
+        console = demo.stdout.readline().split()
+        assert console[0] == "console"
+        with urllib.request.urlopen(console[1], timeout=5) as answer:
+            assert b"<html" in answer.read()
         demo.send_signal(signal.SIGINT)
         said, errors = demo.communicate(timeout=30)
     finally:
