@@ -137,6 +137,7 @@ class Projection:
             polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
             if polled:
                 self._apply(polled)
+            self._advance()
         else:
             self._stopping.wait(_POLL_MS / 1000)
         if now_s - self._swept_s >= _SWEEP_EVERY_S:
@@ -158,6 +159,19 @@ class Projection:
         with self._read:
             self._positions.update(batch.offsets)
             self._read.notify_all()
+
+    def _advance(self) -> None:
+        """Goes past what stands in topics beside records: a transaction's end takes an offset."""
+        moved = {
+            at: (topic_id, position)
+            for at, (topic_id, known) in self._positions.items()
+            if (position := self._consumer.position(TopicPartition(*at), timeout_ms=ANSWER_MS) or 0)
+            > known
+        }
+        if moved:
+            with self._read:
+                self._positions.update(moved)
+                self._read.notify_all()
 
     def _look(self) -> None:
         """Finds partitions that were not there before, and topics that were made anew."""
