@@ -1,4 +1,4 @@
-"""Pages from made-up records: what is escaped, what is told in which language, how long it takes."""
+"""Pages of made-up records: what is escaped, what is told in which language, how long it takes."""
 
 from __future__ import annotations
 
