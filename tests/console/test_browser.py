@@ -202,6 +202,7 @@ def test_a_verdict_by_one_key_reaches_kafka_the_detector_and_the_other_screen(
         expect(wu.locator(f"tr[data-case='{case_id}']")).to_be_visible()
         lin.keyboard.press("Enter")
         expect(lin.locator("#form")).to_be_visible()
+        lin.wait_for_load_state()
         lin.keyboard.press("n")
         lin.keyboard.type("his mother called, cfu")
         lin.keyboard.press("Escape")
@@ -217,6 +218,7 @@ def test_a_verdict_by_one_key_reaches_kafka_the_detector_and_the_other_screen(
         expect(wu.locator("#live")).to_have_text(f"The queue has changed: {left} cases")
         assert wu.title().startswith(f"({left})")
         until(lambda: stack.confirmed_after_a_tip() == before + 1)
+        lin.wait_for_load_state()
         lin.keyboard.press("c")  # nothing: it is decided, and the buttons are folded away
         lin.keyboard.press("z")
         expect(lin.locator(".outcome")).to_have_count(0)
@@ -261,6 +263,7 @@ def test_keys_find_the_filter_the_snooze_and_their_own_list(lin: Page, stack: St
     lin.keyboard.press("Enter")
     expect(lin.locator(".over")).to_contain_text("snoozed until")
     expect(lin.locator(".history").first.locator("li")).to_have_count(1)
+    lin.wait_for_load_state()
     lin.keyboard.press("q")
     expect(rows(lin).first).to_be_visible()
     expect(rows(lin).filter(has_text=f"{EVIL}7")).to_have_count(0)
