@@ -99,7 +99,7 @@ class Flagged(NamedTuple):
     Attributes:
         event_id, kind, subject_type, subject_id: as in the flag.
         is_fact: a rule decided it.
-        reasons: its codes.
+        rule: the code of its leading reason.
     """
 
     event_id: str
@@ -107,7 +107,7 @@ class Flagged(NamedTuple):
     subject_type: str
     subject_id: str
     is_fact: bool
-    reasons: list[str]
+    rule: str
 
     def save(self) -> bytes:
         """As a JSON list."""
@@ -226,8 +226,8 @@ class Learning:
         about = verdict.flag_id or verdict.event_id or ""
         if not self._is_first(_digest(about, verdict), now_ms):
             return "duplicate"
-        reasons = [] if flagged is None else flagged.reasons
-        self.reviews.count(verdict.kind, verdict.judgement, reasons)
+        if flagged is not None:
+            self.reviews.by_rule[flagged.rule, verdict.judgement] += 1
         if verdict.judgement == "unclear":
             return "unclear"
         if lesson is None or _is_protected(verdict.kind, lesson, flagged):
@@ -321,7 +321,7 @@ class Learning:
         record["features"] = {**record["features"], **lesson.to_features()}
         known = Flagged(
             event_id, flag.kind, record["subject"]["type"], flag.subject_id, _is_fact(flag),
-            [reason["code"] for reason in record["reasons"]],
+            record["reasons"][0]["code"],
         )  # fmt: skip
         self.flags.put(record["flag_id"], known, now_ms)
 
@@ -348,8 +348,7 @@ class Learning:
         return {
             "lessons": self._lessons,
             "confirmed": self._confirmed,
-            "by_kind": dict(self.reviews.by_kind),
-            "by_reason": dict(self.reviews.by_reason),
+            "by_rule": dict(self.reviews.by_rule),
             "drifts": dict(self.reviews.drifts),
             "background": len(self._background),
         }

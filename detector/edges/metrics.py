@@ -33,6 +33,7 @@ from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.shadow import AGREEMENTS
 from detector.core.verdict import Judgement
+from detector.core.wording import WORDS
 from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes
 from detector.runtime.status import Status
@@ -48,6 +49,7 @@ STORES = (
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = (*SCORED_KINDS, "cap")
+RULES = tuple(sorted(code for code in WORDS if not code.startswith("benign_")))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
 _RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
@@ -109,6 +111,16 @@ METRICS: tuple[Spec, ...] = (
          "Reviewers' verdicts read from their topic, each once in all instances together. "
          "unreadable: no verdict, see the dead letters; lost: deleted before they were read.",
          (("verdict", (*get_args(Judgement), "unreadable", "lost")),)),
+    Spec("judged_total", "counter",
+         "Verdicts by the kind they are about; missed: confirmed, and never flagged. confirmed ÷ "
+         "(confirmed + false_positive) is the precision; a fall: the kind flags ordinary life.",
+         (("kind", KINDS), ("verdict", (*get_args(Judgement), "missed")))),
+    Spec("judged_rules_total", "counter",
+         "Verdicts on flags by the leading reason's code: which rule earns its pages.",
+         (("rule", RULES), ("verdict", get_args(Judgement)))),
+    Spec("score_drifts_total", "counter",
+         "Changes of a kind's mean score that ADWIN found. A rise: the stream or the models moved; "
+         "look at `score`.", (("kind", KINDS),)),
     Spec("lessons_total", "counter",
          "Verdicts that taught an engine; one teaches every partition. Standing still while "
          "verdicts come: they carry no features, or are about events that are long forgotten."),
@@ -191,6 +203,21 @@ class ScoreHistogram(Collector):
         yield family
 
 
+_Total = tuple[str, ...]
+"""A counter that lanes and engines keep themselves: its name, then its labels' values."""
+
+
+def _totals_of(engine: Engine) -> Iterator[tuple[_Total, int]]:
+    for store, total in engine.evictions().items():
+        yield ("evictions_total", store), total
+    yield ("snoozed_total",), engine.snoozed
+    figures = engine.learning_figures()
+    for (rule, judgement), total in figures["by_rule"].items():
+        yield ("judged_rules_total", rule, judgement), total
+    for kind, total in figures["drifts"].items():
+        yield ("score_drifts_total", kind), total
+
+
 class Metrics:
     """The registry, and the loop's telemetry.
 
@@ -202,7 +229,7 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         self._by_name: dict[str, Any] = {spec.name: self._make(spec) for spec in METRICS}
         self._by_name["build_info"].labels(version=detector.__version__, **build).set(1)
-        self._totals: dict[tuple[str, str], int] = {}
+        self._totals: dict[tuple[str, _Total], int] = {}
         self._set_lag(None, None)
 
     def _make(self, spec: Spec) -> Any:
@@ -235,6 +262,8 @@ class Metrics:
                 metric[name + "_total"].labels(reason).inc(count)
         for verdict, count in tally.verdicts.items():
             metric["verdicts_total"].labels(verdict).inc(count)
+        for (kind, verdict), count in tally.judged.items():
+            metric["judged_total"].labels(kind, verdict).inc(count)
         metric["lessons_total"].inc(tally.lessons)
         for (kind, severity), count in tally.flags.items():
             metric["flags_total"].labels(kind, severity).inc(count)
@@ -277,7 +306,7 @@ class Metrics:
         """What is held, how far behind it is, and how safe it is."""
         metric = self._by_name
         entries = dict.fromkeys(STORES, 0)
-        totals: dict[tuple[str, str], int] = {}
+        totals: dict[tuple[str, _Total], int] = {}
         waiting = saved_bytes = 0
         ages_s = []
         for owned in all_owned:
@@ -285,18 +314,19 @@ class Metrics:
             for number, engine in enumerate(lane.engines):
                 for store, size in engine.sizes().items():
                     entries[store] += size
-                for store, total in engine.evictions().items():
-                    totals[f"{name}/{number}", store] = total
-                totals[f"{name}/{number}", "snoozed"] = engine.snoozed
+                for which, total in _totals_of(engine):
+                    totals[f"{name}/{number}", which] = total
             waiting += lane.waiting
-            totals[name, "forced"] = lane.forced
+            totals[name, ("merge_forced_total",)] = lane.forced
             if owned.checkpointer is not None and owned.checkpointer.manifest is not None:
                 saved_bytes += sum(save.bytes for save in owned.checkpointer.manifest.saves)
                 ages_s.append(now_s - owned.checkpointer.saved_s)
-        for (name, store), total in totals.items():
+        known = {name for name, _ in self._totals}
+        for (name, which), total in totals.items():
             # A lane that came anew counts from what it was saved with, or from 0.
-            before = self._totals.get((name, store), total)
-            self._counter_of(store).inc(max(0, total - before))
+            before = self._totals.get((name, which), 0 if name in known else total)
+            counter = metric[which[0]]
+            (counter.labels(*which[1:]) if which[1:] else counter).inc(max(0, total - before))
         self._totals = totals
         for store, size in entries.items():
             metric["state_entries"].labels(store).set(size)
@@ -314,14 +344,6 @@ class Metrics:
         for at in product(SUBJECT_TYPES, TIERS):
             self._by_name["accounts"].labels(*at).set(tiers[at])
         self._by_name["flag_storm"].set(any(engine.is_storm for engine in engines))
-
-    def _counter_of(self, total: str) -> Any:
-        """The counter of one of the totals that lanes and engines keep."""
-        if total == "forced":
-            return self._by_name["merge_forced_total"]
-        if total == "snoozed":
-            return self._by_name["snoozed_total"]
-        return self._by_name["evictions_total"].labels(total)
 
     def _set_lag(self, records: int | None, seconds: float | None) -> None:
         unknown = float("nan")

@@ -25,14 +25,16 @@ class Tally:
         replayed: records that only rebuilt state.
         verdicts: judgement → verdicts read, `unreadable` and `lost` ones too: by one partition for
             all of them. `lessons`: those that taught an engine something, once an engine.
+        judged: (kind, verdict) → those of `verdicts` that are verdicts; a confirmed one on what was
+            never flagged is `missed`.
         rekeyed: events shown to the other view; where they were read they count in `events`.
         decode_s, score_s: time spent.
     """
 
     __slots__ = (
-        "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags", "late",
-        "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores", "shadow", "skipped",
-        "tips", "unpaged", "verdicts",
+        "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags",
+        "judged", "late", "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores",
+        "shadow", "skipped", "tips", "unpaged", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -48,6 +50,7 @@ class Tally:
         self.skipped: Counter[str] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.verdicts: Counter[str] = Counter()
+        self.judged: Counter[tuple[str, str]] = Counter()
         self.flags: Counter[tuple[str, str]] = Counter()
         self.cases: Counter[tuple[str, str]] = Counter()
         self.unpaged = 0

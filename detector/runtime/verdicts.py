@@ -141,6 +141,8 @@ class Learner:
                 counted, refusal = "unreadable", verdict
             if self._clerk is not None:
                 tally.verdicts[counted] += 1
+                if isinstance(verdict, Verdict):
+                    tally.judged[verdict.kind, verdict.outcome] += 1
                 if refusal is not None:
                     self._clerk.refuse(number, record, refusal, tally, outputs)
 

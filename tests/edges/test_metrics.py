@@ -31,6 +31,7 @@ def exposition() -> str:
     tally.shadow["binge", "only_shadow"] = 4
     tally.accounts["tipper", "B"] = 1
     tally.verdicts["confirmed"], tally.verdicts["unreadable"], tally.lessons = 7, 1, 14
+    tally.judged["minor", "confirmed"], tally.judged["ring", "missed"] = 6, 1
     tally.add_scores({"minor": 1.0, "outsized": 0.25})
     tally.decode_s, tally.score_s, tally.replayed = 0.002, 0.003, 6
     metrics.batch(tally)
@@ -52,6 +53,24 @@ def exposition() -> str:
 
 def test_the_exposition_is_the_golden_one() -> None:
     assert exposition().replace(f'"{detector.__version__}"', '"VERSION"') == GOLDEN.read_text()
+
+
+def test_what_an_engine_counts_itself_is_counted_from_when_its_partition_came() -> None:
+    metrics = Metrics({"policy": "cn 1", "policy_hash": "abc", "mapping": "canonical"})
+    lane = Assembly.load(None).make_lane(Partition("tips", 0), 1)
+    owned = Owned(lane, None, 0)
+    by_rule = lane.engines[0]._learning.reviews.by_rule
+    labels = {"rule": "declared_age", "verdict": "confirmed"}
+
+    def counted() -> float | None:
+        metrics.state([owned], Status(), 0.0)
+        return metrics.registry.get_sample_value("tip_detector_judged_rules_total", labels)
+
+    by_rule["declared_age", "confirmed"] = 5  # as it was saved
+    assert counted() == 0
+    for total in (6, 9):
+        by_rule["declared_age", "confirmed"] = total
+        assert counted() == total - 5
 
 
 def test_promtool_has_nothing_to_say(promtool: str) -> None:
