@@ -44,8 +44,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = (
-    "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
-    "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
+    "tippers", "streamers", "surges", "event_ids", "cases", "snoozes", "prominences", "accounts",
+    "claimants", "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = (*SCORED_KINDS, "cap")
@@ -126,6 +126,9 @@ METRICS: tuple[Spec, ...] = (
          "verdicts come: they carry no features, or are about events that are long forgotten."),
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
+    Spec("surges_total", "counter",
+         "Minutes in which a streamer took far more than its own rhythm has it. A rise: an "
+         "occasion on the site, or something that stirs tips up."),
     Spec("lag_seconds", "gauge",
          "Age of the newest record scored while others wait; 0 when caught up, NaN while unknown. "
          "A rise: the detector falls behind."),
@@ -211,6 +214,7 @@ def _totals_of(engine: Engine) -> Iterator[tuple[_Total, int]]:
     for store, total in engine.evictions().items():
         yield ("evictions_total", store), total
     yield ("snoozed_total",), engine.snoozed
+    yield ("surges_total",), engine.surging_minutes
     figures = engine.learning_figures()
     for (rule, judgement), total in figures["by_rule"].items():
         yield ("judged_rules_total", rule, judgement), total
