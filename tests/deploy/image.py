@@ -2,7 +2,7 @@
 
 Copies what `.dockerignore` lets in to an empty folder, runs every RUN step of the build stage there
 with a virtual environment in a folder of its own, and asks what came of it for its version and
-whether the shipped settings are good. Not shown: that the layers make an image, and its healthcheck.
+whether the shipped settings are good. Not shown: that the layers make an image, its healthcheck.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What deploys the detector: valid by the schemas of those who read it, and true of this project."""
+"""What deploys the detector: valid by its readers' schemas, and true of this project."""
 
 from __future__ import annotations
 
