@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -219,6 +220,46 @@ class HttpSettings(Section):
 class ReadySettings(Section):
     max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
+def _check_urls(urls: str, expected: str) -> str:
+    """Addresses, several with commas; what was found is not shown, since it may hold a password."""
+    for url in filter(None, urls.split(",")):
+        if re.fullmatch(r"https?://[^\s/@?#,]+(/[^\s@?#,]*)?", url.strip()) is None:
+            raise ValueError(f"expected {expected} such as http://host:9093/path, without a user")
+    return urls
+
+
+class AlertmanagerSettings(Section):
+    url: str
+    token_file: str
+    runbook_url: str
+    max_alerts: Annotated[int, Field(ge=1, le=10_000)]
+    resend_s: Annotated[float, Field(ge=1, le=3_600)]
+
+    @field_validator("url")
+    @classmethod
+    def _are_urls(cls, url: str) -> str:
+        return _check_urls(url, "addresses, several with commas,")
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each Alertmanager; none: nobody is told."""
+        return [each.strip() for each in self.url.split(",") if each.strip()]
+
+
+class ConsoleSettings(Section):
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        return _check_urls(url, "an address")
+
+
+class CanarySettings(Section):
+    interval_s: Annotated[float, Field(ge=0, le=86_400)]
+    timeout_s: Annotated[float, Field(ge=0.1, le=3_600)]
 
 
 class LogSettings(Section):
