@@ -129,7 +129,8 @@ class CaseReader:
     def _take_flag(self, record: Any) -> None:
         try:
             flag = orjson.loads(record.value or b"")
-            to_alert(str(flag["case_id"]), CaseAlert(flag, 0, 0), self._links)
+            if flag["severity"] == "high":
+                to_alert(str(flag["case_id"]), CaseAlert(flag, 0, 0), self._links)
             self._cases.add_flag(flag, record.timestamp, _now_ms())
         except (LookupError, TypeError, ValueError) as error:
             log.warning(
@@ -187,9 +188,9 @@ class AlertSender:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends it within some seconds; what was not told is told by the next start."""
+        """Ends it within a second; what was not told is told by the next start."""
         self._stopping.set()
-        self._thread.join(2)
+        self._thread.join(1)
 
     def _run(self) -> None:
         reader: CaseReader | None = None

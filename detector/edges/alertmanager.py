@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,8 +154,13 @@ class Alertmanager:
         except urllib.error.HTTPError as error:
             said = error.read(300).decode("utf-8", "replace").strip()
             raise AlertmanagerError(f"{verb} {self._url}: {error.code}: {said}") from error
-        except OSError as error:  # no connection, no answer in time, or no file with a token
+        except (OSError, HTTPException) as error:  # no answer in time, or no file with a token
             raise AlertmanagerError(f"{verb} {self._url}: {error}") from error
+        except ValueError:  # whose text holds the token
+            raise AlertmanagerError(
+                f"{verb} {self._url}: cannot be asked: expected one line of ASCII in "
+                f"alertmanager.token_file = {self._token_file}"
+            ) from None
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}

@@ -67,25 +67,27 @@ class Canary:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends it within some seconds; one that is on its way is not counted."""
+        """Ends it within a second; one that is on its way is not counted."""
         self._stopping.set()
-        self._thread.join(2)
+        self._thread.join(1)
 
     def _run(self) -> None:
         flight: _Flight | None = None
         while not self._stopping.is_set():
-            sent_s = time.monotonic()
+            began_s = time.monotonic()
             self._telemetry.canary_sent()
             try:
                 flight = flight or _Flight(self._kafka, self._topic, self._settings.timeout_s)
-                at, next_offset = flight.send(self._number, f"{self._id}/{self._number}".encode())
+                at = flight.partition(self._number)
+                sent_s = time.monotonic()  # how long it took to connect says nothing of tips
+                next_offset = flight.send(at, f"{self._id}/{self._number}".encode())
                 took_s = self._wait_for(flight, at, next_offset, sent_s)
             except (kafka_errors.KafkaError, OSError) as error:
                 self._lose(f"it could not be sent, or the group not be asked: {error}")
             else:
                 self._judge(at, next_offset, took_s)
             self._number += 1
-            self._stopping.wait(self._settings.interval_s - (time.monotonic() - sent_s))
+            self._stopping.wait(self._settings.interval_s - (time.monotonic() - began_s))
         if flight is not None:
             flight.close()
 
@@ -127,25 +129,33 @@ class _Flight:
         self._topic = topic
         self._timeout_s = timeout_s
         options = client_options(settings)
-        self._producer = KafkaProducer(
-            **options, acks="all", linger_ms=0, max_block_ms=int(timeout_s * 1000),
-            allow_auto_create_topics=False, metrics_enabled=False,
-        )  # fmt: skip
         self._asker = KafkaConsumer(
             **options, group_id=settings.group_id, enable_auto_commit=False,
             allow_auto_create_topics=False, metrics_enabled=False,
         )  # fmt: skip
+        try:
+            self._producer = KafkaProducer(
+                **options, acks="all", linger_ms=0, max_block_ms=int(timeout_s * 1000),
+                allow_auto_create_topics=False, metrics_enabled=False,
+            )  # fmt: skip
+        except BaseException:
+            self._asker.close(autocommit=False, timeout_ms=500)
+            raise
 
-    def send(self, number: int, mark: bytes) -> tuple[TopicPartition, int]:
-        """Writes one; where it is, and the offset that stands for having read it."""
+    def partition(self, number: int) -> TopicPartition:
+        """The partitions of the topic in turn; both clients know it when this returns."""
         partitions = sorted(self._producer.partitions_for(self._topic) or (0,))
-        partition = partitions[number % len(partitions)]
+        at = TopicPartition(self._topic, partitions[number % len(partitions)])
+        self.committed(at)
+        return at
+
+    def send(self, at: TopicPartition, mark: bytes) -> int:
+        """Writes one; the offset that stands for having read it."""
         future = self._producer.send(
-            self._topic, key=mark, value=CANARY_VALUE, partition=partition,
+            at.topic, key=mark, value=CANARY_VALUE, partition=at.partition,
             headers=[(CANARY_HEADER, mark)],
         )  # fmt: skip
-        written = future.get(timeout=self._timeout_s)
-        return TopicPartition(self._topic, partition), int(written.offset) + 1
+        return int(future.get(timeout=self._timeout_s).offset) + 1
 
     def committed(self, at: TopicPartition) -> int:
         """How far the group is; 0 where it has committed nothing."""
