@@ -222,12 +222,10 @@ class ReadySettings(Section):
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
 
 
-def _check_urls(urls: str, expected: str) -> str:
-    """Addresses, several with commas; what was found is not shown, since it may hold a password."""
-    for url in filter(None, urls.split(",")):
-        if re.fullmatch(r"https?://[^\s/@?#,]+(/[^\s@?#,]*)?", url.strip()) is None:
-            raise ValueError(f"expected {expected} such as http://host:9093/path, without a user")
-    return urls
+def _check_address(url: str) -> None:
+    """Refuses what is no address. What was found is not shown, since it may hold a password."""
+    if url and re.fullmatch(r"https?://[^\s/@?#,]+(/[^\s@?#,]*)?", url) is None:
+        raise ValueError("expected an address such as http://host:9093/path, without a user")
 
 
 class AlertmanagerSettings(Section):
@@ -239,8 +237,10 @@ class AlertmanagerSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _are_urls(cls, url: str) -> str:
-        return _check_urls(url, "addresses, several with commas,")
+    def _are_addresses(cls, url: str) -> str:
+        for each in url.split(","):
+            _check_address(each.strip())
+        return url
 
     @property
     def urls(self) -> list[str]:
@@ -253,8 +253,9 @@ class ConsoleSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _is_a_url(cls, url: str) -> str:
-        return _check_urls(url, "an address")
+    def _is_an_address(cls, url: str) -> str:
+        _check_address(url)
+        return url
 
 
 class CanarySettings(Section):
