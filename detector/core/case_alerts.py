@@ -39,7 +39,9 @@ class CaseAlerts:
 
     Args:
         lasts_ms: after the event of its newest high flag a case is over.
-        most: cases at most; beyond, the one that began first is dropped.
+        lives_ms: how long a case can go on being written of, >= `lasts_ms`; what is older need not
+            be told of it.
+        most: cases at most; beyond, the one whose newest high flag is the oldest is dropped.
 
     Attributes:
         active: case id → alert.
@@ -48,7 +50,7 @@ class CaseAlerts:
 
     >>> flag = {"flag_id": "f_1", "case_id": "c_1", "event_id": "e_1", "kind": "minor",
     ...         "severity": "high", "event_time": 5_000, "detector": {"shadow": False}}
-    >>> cases = CaseAlerts(lasts_ms=1_000, most=10)
+    >>> cases = CaseAlerts(lasts_ms=1_000, lives_ms=9_000, most=10)
     >>> cases.add_flag(flag, written_ms=5_050, now_ms=5_060)
     >>> list(cases.active), cases.active["c_1"].until_ms
     (['c_1'], 6000)
@@ -58,16 +60,17 @@ class CaseAlerts:
     ({}, True)
     """
 
-    def __init__(self, lasts_ms: int, most: int) -> None:
+    def __init__(self, lasts_ms: int, lives_ms: int, most: int) -> None:
         self._lasts_ms = lasts_ms
         self._most = most
         self.active: dict[str, CaseAlert] = {}
         self.version = 0
         self.dropped = 0
         # What a verdict may name (a flag, or an event and a kind) → its case, whether it is high.
-        self._flags = Generations[tuple[str, bool]](_REMEMBERED, lasts_ms)
-        self._verdicts = Generations[int](_REMEMBERED, lasts_ms)  # the same → when it was judged
-        self._over = Generations[int](_REMEMBERED, lasts_ms)  # case → flags since then are news
+        self._flags = Generations[tuple[str, bool]](_REMEMBERED, lives_ms)
+        self._verdicts = Generations[int](_REMEMBERED, lives_ms)  # the same → when it was judged
+        self._since = Generations[int](_REMEMBERED, lives_ms)  # case → its first high flag
+        self._over = Generations[int](_REMEMBERED, lives_ms)  # case → flags since then are news
 
     def add_flag(self, flag: dict[str, Any], written_ms: int, now_ms: int) -> None:
         """Takes in a committed flag.
@@ -90,18 +93,21 @@ class CaseAlerts:
                 self._judge(case_id, is_high, judged_ms)
         if not is_high:
             return
-        before = self.active.get(case_id)
-        since_ms = written_ms if before is None else before.since_ms
-        if (self._over.get(case_id) or 0) > since_ms:
-            return
-        if before is None and flag.get("paged") is False:
-            self._over.put(case_id, _FOR_GOOD, written_ms)
+        since_ms = self._since.get(case_id)
+        if since_ms is None:
+            since_ms = written_ms
+            if flag.get("paged") is False:
+                self._over.put(case_id, _FOR_GOOD, written_ms)
+        self._since.put(case_id, since_ms, written_ms)
+        over_ms = self._over.get(case_id) or 0
+        if over_ms > since_ms:
+            self._over.put(case_id, over_ms, written_ms)  # remembered as long as it goes on
             return
         until_ms = int(flag["event_time"]) + self._lasts_ms
+        if case_id in self.active:
+            until_ms = max(until_ms, self.active[case_id].until_ms)
         if until_ms <= now_ms:
             return
-        if before is not None:
-            until_ms = max(until_ms, before.until_ms)
         self.active[case_id] = CaseAlert(flag, since_ms, until_ms)
         self.version += 1
         if len(self.active) > self._most:
@@ -133,16 +139,17 @@ class CaseAlerts:
 
     def _judge(self, case_id: str, is_high: bool, judged_ms: int) -> None:
         """A verdict on a high flag holds for its case for good; on another, until it worsens."""
-        since_ms = _FOR_GOOD if is_high else judged_ms
-        self._over.put(case_id, max(since_ms, self._over.get(case_id) or 0), judged_ms)
+        over_ms = max(_FOR_GOOD if is_high else judged_ms, self._over.get(case_id) or 0)
+        self._over.put(case_id, over_ms, judged_ms)
         alert = self.active.get(case_id)
-        if alert is not None and since_ms > alert.since_ms:
+        if alert is not None and over_ms > alert.since_ms:
             self._end(case_id)
 
     def _drop_one(self, now_ms: int) -> None:
-        oldest = min(self.active, key=lambda case_id: self.active[case_id].since_ms)
-        self._end(oldest)
-        self._over.put(oldest, now_ms, now_ms)
+        """Drops the case with the oldest news; more news brings it back."""
+        case_id = min(self.active, key=lambda case_id: self.active[case_id].until_ms)
+        self._over.put(case_id, self.active[case_id].since_ms, now_ms)
+        self._end(case_id)
         self.dropped += 1
 
     def _end(self, case_id: str) -> None:

@@ -25,7 +25,7 @@ from detector.edges.alertmanager import Alertmanager, AlertmanagerError, Links, 
 from detector.edges.kafka import ANSWER_MS, bounds, make_reader, read_between
 from detector.runtime.ports import Retry, Stop
 from detector.setting_sections import KafkaSettings
-from detector.settings import Settings
+from detector.settings import DAY_MS, Settings
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _FETCH_BYTES = 1024 * 1024
 _POLL_MS = 250
 _LOOK_EVERY_S = 30.0
 _PAUSE_S = 1.0
-_LEAST_GAP_S = 0.5
+_LEAST_GAP_S = 1.0
 """Between two requests to one Alertmanager, however much changes."""
 
 
@@ -52,24 +52,28 @@ class CaseReader:
         settings: of Kafka.
         flags, verdicts: the topics.
         cases: what is read goes there.
-        lasts_ms: how far back to begin: what is older says nothing of a case that is not over.
+        lives_ms: how far back to begin: what is older says nothing of a case that still goes on.
         links: as in the alerts; a flag that cannot be shown as one is left out, with a warning.
+
+    Attributes:
+        is_caught_up: whether all from before the start was read; until then nobody is to be told.
 
     Raises:
         KafkaError: no broker answers.
     """
 
     def __init__(
-        self, settings: KafkaSettings, flags: str, verdicts: str, cases: CaseAlerts, lasts_ms: int,
+        self, settings: KafkaSettings, flags: str, verdicts: str, cases: CaseAlerts, lives_ms: int,
         links: Links,
     ) -> None:  # fmt: skip
         self._take = {verdicts: self._take_verdict, flags: self._take_flag}  # read in this order
         self._cases = cases
-        self._lasts_ms = lasts_ms
+        self._lives_ms = lives_ms
         self._links = links
         self._consumer: KafkaConsumer = make_reader(settings, "read_committed", _FETCH_BYTES)
         self._next: dict[TopicPartition, int] = {}
         self._looked_s = float("-inf")
+        self.is_caught_up = False
 
     def read(self, is_stopping: Callable[[], bool]) -> None:
         """Takes in what has come; at first, and of a new partition, what came before too.
@@ -79,9 +83,9 @@ class CaseReader:
             Stop: not allowed.
         """
         try:
-            if time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
-                self._catch_up(is_stopping)
+            if not self.is_caught_up or time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
                 self._looked_s = time.monotonic()
+                self._catch_up(is_stopping)
             if not self._next:
                 time.sleep(_POLL_MS / 1000)
                 return
@@ -101,20 +105,22 @@ class CaseReader:
         Verdicts come first: a case that was judged long ago must not take another's room.
         """
         new = [at for at in self._partitions() if at not in self._next]
-        if not new:
-            return
         ends = {}
-        for at in new:
-            start, ends[at] = bounds(self._consumer, at)
-            since = max(start, self._first_offset(at, ends[at]))
-            for record in read_between(self._consumer, at, since, ends[at]):
-                if is_stopping():
-                    return
-                self._take[at.topic](record)
-        self._next |= ends
-        self._consumer.assign(list(self._next))
-        for at, offset in self._next.items():
-            self._consumer.seek(at, offset)
+        try:
+            for at in new:
+                start, ends[at] = bounds(self._consumer, at)
+                since = max(start, self._first_offset(at, ends[at]))
+                for record in read_between(self._consumer, at, since, ends[at]):
+                    if is_stopping():
+                        return
+                    self._take[at.topic](record)
+            self._next |= ends
+            self.is_caught_up = True
+        finally:
+            if new:  # the consumer was sent elsewhere
+                self._consumer.assign(list(self._next))
+                for at, offset in self._next.items():
+                    self._consumer.seek(at, offset)
 
     def _partitions(self) -> Iterator[TopicPartition]:
         for topic in self._take:
@@ -122,7 +128,7 @@ class CaseReader:
                 yield TopicPartition(topic, number)
 
     def _first_offset(self, at: TopicPartition, end: int) -> int:
-        since_ms = _now_ms() - self._lasts_ms
+        since_ms = _now_ms() - self._lives_ms
         found = self._consumer.offsets_for_times({at: since_ms}, timeout_ms=ANSWER_MS).get(at)
         return end if found is None else int(found.offset)
 
@@ -197,17 +203,28 @@ class AlertSender:
         while not self._stopping.is_set():
             try:
                 reader = reader or self._make_reader()
-                reader.read(self._stopping.is_set)
-                self._note("")
-                self._tell()
-            except (Retry, Stop, kafka_errors.KafkaError, OSError) as error:
-                self._note(str(error))
-                self._stopping.wait(_PAUSE_S)
+                self._read(reader)
+                if reader.is_caught_up:  # also while no broker answers
+                    self._tell()
+            except (kafka_errors.KafkaError, OSError) as error:
+                self._pause(str(error))
             except Exception:  # one bug must not end all paging
                 log.exception("telling of cases failed; going on")
                 self._stopping.wait(_PAUSE_S)
         if reader is not None:
             reader.close()
+
+    def _read(self, reader: CaseReader) -> None:
+        try:
+            reader.read(self._stopping.is_set)
+        except (Retry, Stop) as error:
+            self._pause(str(error))
+        else:
+            self._note("")
+
+    def _pause(self, trouble: str) -> None:
+        self._note(trouble)
+        self._stopping.wait(_PAUSE_S)
 
     def _tell(self) -> None:
         now_ms, now_s = _now_ms(), time.monotonic()
@@ -254,12 +271,13 @@ class AlertSender:
 def make_alert_sender(settings: Settings, telemetry: AlertTelemetry) -> AlertSender:
     """The sender as the settings have it; nothing is connected before it is started."""
     ours, topics = settings.alertmanager, settings.topics
-    lasts_ms = 1000 * min(settings.engine.case_cool_down_s, settings.cases.max_age_days * 86_400)
-    cases = CaseAlerts(lasts_ms, ours.max_alerts)
+    lives_ms = settings.cases.max_age_days * DAY_MS
+    lasts_ms = min(settings.engine.case_cool_down_s * 1000, lives_ms)
+    cases = CaseAlerts(lasts_ms, lives_ms, ours.max_alerts)
     links = Links(settings.console.url, ours.runbook_url)
     return AlertSender(
         lambda: CaseReader(
-            settings.kafka, topics.flags, topics.verdicts, cases, lasts_ms, links
+            settings.kafka, topics.flags, topics.verdicts, cases, lives_ms, links
         ),
         cases, [Alertmanager(url, ours.token_file) for url in ours.urls], links, ours.resend_s,
         telemetry,

@@ -7,6 +7,7 @@ take. It must have both the header and this very value, so no tip can hide behin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from detector.runtime.ports import Record
 
@@ -15,10 +16,14 @@ CANARY_HEADER = "tip-detector-canary"
 
 CANARY_VALUE = b'{"canary":"tip-detector","note":"not a tip; skip records with this header"}'
 
+_headers = attrgetter("headers")
+
 
 def without_canaries(records: Sequence[Record]) -> Sequence[Record]:
-    """The records that are the platform's. Costs nothing worth naming where none has headers."""
-    return [record for record in records if not (record.headers and _is_canary(record))]
+    """The records that are the platform's; where none has headers that is seen at once."""
+    if not any(map(_headers, records)):
+        return records
+    return [record for record in records if not _is_canary(record)]
 
 
 def _is_canary(record: Record) -> bool:

@@ -13,6 +13,7 @@ from detector.core.verdict import Verdict
 
 NOW = 1_800_000_000_000
 LASTS = 86_400_000
+LIVES = 30 * LASTS
 
 
 def flag(number: int, case: str = "c_1", severity: str = "high", **more: Any) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def verdict(number: int, judgement: str = "confirmed", is_of_event: bool = False
 
 def cases_of(steps: Sequence[tuple[Any, int]], most: int = 100) -> CaseAlerts:
     """The cases after these flags and verdicts, each with when it was written."""
-    cases = CaseAlerts(LASTS, most)
+    cases = CaseAlerts(LASTS, LIVES, most)
     for record, at in steps:
         if isinstance(record, Verdict):
             cases.add_verdict(record, NOW + at)
@@ -82,11 +83,33 @@ def test_a_case_is_over_some_time_after_its_newest_high_flag() -> None:
     assert not cases.active
 
 
-def test_beyond_the_limit_the_case_that_began_first_is_dropped_and_comes_back_with_news() -> None:
-    cases = cases_of([(flag(n, f"c_{n}"), n) for n in (1, 2, 3)], most=2)
-    assert (list(cases.active), cases.dropped, cases.is_over("c_1")) == (["c_2", "c_3"], 1, True)
-    cases.add_flag(flag(4, "c_1"), NOW + 4, NOW + 4)
-    assert (list(cases.active), cases.dropped) == (["c_3", "c_1"], 2)
+def test_beyond_the_limit_the_case_with_the_oldest_news_is_dropped_and_more_brings_it_back() -> (
+    None
+):
+    cases = cases_of([(flag(n, f"c_{n}"), n) for n in (1, 2)], most=2)
+    cases.add_flag(flag(3, "c_1"), NOW + 3, NOW + 3)
+    cases.add_flag(flag(4, "c_3"), NOW + 4, NOW + 4)
+    assert (sorted(cases.active), cases.dropped, cases.is_over("c_2")) == (["c_1", "c_3"], 1, True)
+    cases.add_flag(flag(5, "c_2"), NOW + 5, NOW + 5)
+    assert (sorted(cases.active), cases.dropped) == (["c_2", "c_3"], 2)
+
+
+@pytest.mark.parametrize("first", ["high", "medium"])
+def test_a_judged_case_stays_untold_of_as_long_as_it_goes_on_also_to_who_reads_all_again(
+    first: str,
+) -> None:
+    day = LASTS - 1
+    steps: list[tuple[Any, int]] = [(flag(0, severity=first), 0), (flag(1), 1), (verdict(0), 2)]
+    steps += [(flag(n * day), n * day) for n in range(1, 60)]
+    live = cases_of(steps)
+    assert not live.active
+    again = CaseAlerts(LASTS, LIVES, 100)
+    for record, at in sorted(steps[:30], key=lambda step: not isinstance(step[0], Verdict)):
+        if isinstance(record, Verdict):
+            again.add_verdict(record, NOW + at)
+        else:
+            again.add_flag(record, NOW + at, NOW + 30 * day)
+    assert not again.active
 
 
 def test_only_what_is_known_to_have_ended_is_over() -> None:
