@@ -96,12 +96,10 @@ class CaseAlerts:
         since_ms = self._since.get(case_id)
         if since_ms is None:
             since_ms = written_ms
+            self._since.put(case_id, since_ms, written_ms)
             if flag.get("paged") is False:
                 self._over.put(case_id, _FOR_GOOD, written_ms)
-        self._since.put(case_id, since_ms, written_ms)
-        over_ms = self._over.get(case_id) or 0
-        if over_ms > since_ms:
-            self._over.put(case_id, over_ms, written_ms)  # remembered as long as it goes on
+        if (self._over.get(case_id) or 0) > since_ms:
             return
         until_ms = int(flag["event_time"]) + self._lasts_ms
         if case_id in self.active:
