@@ -66,6 +66,7 @@ class CaseReader:
         self, settings: KafkaSettings, flags: str, verdicts: str, cases: CaseAlerts, lives_ms: int,
         links: Links,
     ) -> None:  # fmt: skip
+        self._flags = flags
         self._take = {verdicts: self._take_verdict, flags: self._take_flag}  # read in this order
         self._cases = cases
         self._lives_ms = lives_ms
@@ -73,6 +74,7 @@ class CaseReader:
         self._consumer: KafkaConsumer = make_reader(settings, "read_committed", _FETCH_BYTES)
         self._next: dict[TopicPartition, int] = {}
         self._looked_s = float("-inf")
+        self._unknown = 0
         self.is_caught_up = False
 
     def read(self, is_stopping: Callable[[], bool]) -> None:
@@ -86,9 +88,6 @@ class CaseReader:
             if not self.is_caught_up or time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
                 self._looked_s = time.monotonic()
                 self._catch_up(is_stopping)
-            if not self._next:
-                time.sleep(_POLL_MS / 1000)
-                return
             for at, records in self._consumer.poll(timeout_ms=_POLL_MS).items():
                 self._next[at] = records[-1].offset + 1
                 for record in records:
@@ -104,7 +103,10 @@ class CaseReader:
 
         Verdicts come first: a case that was judged long ago must not take another's room.
         """
-        new = [at for at in self._partitions() if at not in self._next]
+        there = list(self._partitions())
+        if not any(at.topic == self._flags for at in there):
+            raise Retry(f"there is no topic {self._flags} yet")
+        new = [at for at in there if at not in self._next]
         ends = {}
         try:
             for at in new:
@@ -139,10 +141,12 @@ class CaseReader:
                 to_alert(str(flag["case_id"]), CaseAlert(flag, 0, 0), self._links)
             self._cases.add_flag(flag, record.timestamp, _now_ms())
         except (LookupError, TypeError, ValueError) as error:
-            log.warning(
-                "%s[%d]@%d: no flag that can be told of: %s", record.topic, record.partition,
-                record.offset, type(error).__name__,
-            )  # fmt: skip
+            self._unknown += 1
+            if self._unknown.bit_count() == 1:  # the 1st, 2nd, 4th …
+                log.warning(
+                    "%s[%d]@%d: no flag that can be told of, the %d. so far: %s", record.topic,
+                    record.partition, record.offset, self._unknown, type(error).__name__,
+                )  # fmt: skip
 
     def _take_verdict(self, record: Any) -> None:
         try:
