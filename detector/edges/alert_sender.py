@@ -144,7 +144,7 @@ class CaseReader:
             self._unknown += 1
             if self._unknown.bit_count() == 1:  # the 1st, 2nd, 4th …
                 log.warning(
-                    "%s[%d]@%d: no flag that can be told of, the %d. so far: %s", record.topic,
+                    "%s[%d]@%d: no flag that can be told of (%d so far): %s", record.topic,
                     record.partition, record.offset, self._unknown, type(error).__name__,
                 )  # fmt: skip
 
