@@ -1,10 +1,12 @@
-"""A real Alertmanager on a free port of 127.0.0.1, and the alerts it has."""
+"""A real Alertmanager on a free port of 127.0.0.1, the alerts it has, and whom it pages."""
 
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +14,24 @@ import orjson
 
 from tests.kafka_node import keep_port
 
-CONFIG = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+CONFIG = """\
+route: {receiver: pager, group_by: [case_id], group_wait: 0s, group_interval: 1s}
+receivers: [{name: pager, webhook_configs: [{url: "%s"}]}]
+"""
+
+
+class _Pager(BaseHTTPRequestHandler):
+    """Takes Alertmanager's notifications."""
+
+    pages: list[tuple[str, str]]
+
+    def do_POST(self) -> None:
+        page = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.pages += [(each["labels"]["case_id"], each["status"]) for each in page["alerts"]]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None: ...
 
 
 class AlertmanagerNode:
@@ -21,13 +40,21 @@ class AlertmanagerNode:
     Args:
         program: `prometheus-alertmanager`.
         directory: where its files go.
+
+    Attributes:
+        pages: what somebody was paged with: case id, and `firing` or `resolved`.
     """
 
     def __init__(self, program: str, directory: Path) -> None:
         self._directory = directory
         self._port = keep_port(self, None)
         self.url = f"http://127.0.0.1:{self._port}"
-        (directory / "alertmanager.yml").write_text(CONFIG)
+        self.pages: list[tuple[str, str]] = []
+        handler = type("Pager", (_Pager,), {"pages": self.pages})
+        self._pager = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self._pager.serve_forever, args=(0.1,), daemon=True).start()
+        pager_url = f"http://127.0.0.1:{self._pager.server_address[1]}"
+        (directory / "alertmanager.yml").write_text(CONFIG % pager_url)
         self._command = [
             program, f"--config.file={directory}/alertmanager.yml",
             f"--storage.path={directory}/data", f"--web.listen-address=127.0.0.1:{self._port}",
@@ -62,6 +89,8 @@ class AlertmanagerNode:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self._pager.shutdown()
+        self._pager.server_close()
 
     def firing(self) -> dict[str, dict[str, Any]]:
         """Case id → the alert, of those that have not ended."""

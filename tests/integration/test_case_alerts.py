@@ -165,24 +165,33 @@ def test_an_alertmanager_that_was_away_or_has_forgotten_is_told_again(
         until(lambda: firing(alertmanager, case) == {case})
 
 
-def test_what_was_flagged_or_judged_while_nobody_ran_is_told_by_the_next_that_does(
+def test_what_was_flagged_or_judged_while_nobody_ran_is_told_by_the_next_and_paged_once(
     kafka: KafkaNode, topic_prefix: str, settings: Settings, alertmanager: AlertmanagerNode
 ) -> None:
     judged, open_, late = (
         flag(1, f"{topic_prefix}{name}") for name in ("judged", "open", "late")
     )  # fmt: skip
+    worse = flag(2, open_["case_id"], update=True)
     others = [{"labels": {"alertname": "TipCase", "case_id": f"{topic_prefix}of-others"}}]
     alertmanager.post(others)
     with sender(settings):
         write(kafka, settings.topics.flags, judged, open_)
         until(lambda: len(firing(alertmanager, topic_prefix)) == 3)
     write(kafka, settings.topics.verdicts, verdict(judged))
-    write(kafka, settings.topics.flags, late)
+    write(kafka, settings.topics.flags, late, worse)
     assert len(firing(alertmanager, topic_prefix)) == 3
     with sender(settings), sender(settings):  # two instances say the same
         until(lambda: firing(alertmanager, topic_prefix) == {
             open_["case_id"], late["case_id"], f"{topic_prefix}of-others"
         })  # fmt: skip
+        pages = [
+            (judged["case_id"], "firing"), (judged["case_id"], "resolved"),
+            (late["case_id"], "firing"), (open_["case_id"], "firing"),
+            (f"{topic_prefix}of-others", "firing"),
+        ]  # fmt: skip
+        until(lambda: set(pages) <= set(alertmanager.pages))
+    paged = [page for page in alertmanager.pages if page[0].startswith(topic_prefix)]
+    assert sorted(paged) == sorted(pages)
 
 
 def test_flags_of_an_aborted_transaction_page_nobody_nor_do_records_that_are_no_flags(
