@@ -222,12 +222,6 @@ class ReadySettings(Section):
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
 
 
-def _check_address(url: str) -> None:
-    """Refuses what is no address. What was found is not shown, since it may hold a password."""
-    if url and re.fullmatch(r"https?://[^\s/@?#,]+(/[^\s@?#,]*)?", url) is None:
-        raise ValueError("expected an address such as http://host:9093/path, without a user")
-
-
 class AlertmanagerSettings(Section):
     url: str
     token_file: str
@@ -238,8 +232,12 @@ class AlertmanagerSettings(Section):
     @field_validator("url")
     @classmethod
     def _are_addresses(cls, url: str) -> str:
-        for each in url.split(","):
-            _check_address(each.strip())
+        for each in filter(None, url.split(",")):
+            if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", each.strip()) is None:
+                # what was found is not shown: it may hold a password
+                raise ValueError(
+                    "expected an address such as http://host:9093/path, without a user"
+                )
         return url
 
     @property
@@ -249,13 +247,11 @@ class AlertmanagerSettings(Section):
 
 
 class ConsoleSettings(Section):
-    url: str
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?$")]
 
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str) -> str:
-        _check_address(url)
-        return url
+    def case_url(self, case_id: str) -> str:
+        """Where a reviewer finds a case; empty where `url` is not set."""
+        return f"{self.url.rstrip('/')}/cases/{case_id}" if self.url else ""
 
 
 class CanarySettings(Section):

@@ -278,7 +278,7 @@ def make_alert_sender(settings: Settings, telemetry: AlertTelemetry) -> AlertSen
     lives_ms = settings.cases.max_age_days * DAY_MS
     lasts_ms = min(settings.engine.case_cool_down_s * 1000, lives_ms)
     cases = CaseAlerts(lasts_ms, lives_ms, ours.max_alerts)
-    links = Links(settings.console.url, ours.runbook_url)
+    links = Links(settings.console.case_url, ours.runbook_url)
     return AlertSender(
         lambda: CaseReader(
             settings.kafka, topics.flags, topics.verdicts, cases, lives_ms, links

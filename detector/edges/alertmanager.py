@@ -36,11 +36,11 @@ class Links(NamedTuple):
     """Where an alert points to; empty: nowhere.
 
     Attributes:
-        console: the console's address; a case lies at `<console>/cases/<case_id>`.
+        case_url: case id → where a reviewer finds it.
         runbook: what to do about such alerts.
     """
 
-    console: str = ""
+    case_url: Callable[[str], str]
     runbook: str = ""
 
 
@@ -73,8 +73,7 @@ def to_alert(case_id: str, case: CaseAlert, links: Links) -> dict[str, Any]:
         "startsAt": _moment(min(case.since_ms, case.until_ms)).isoformat(),
         "endsAt": _moment(case.until_ms).isoformat(),
     }
-    if links.console:
-        url = f"{links.console.rstrip('/')}/cases/{urllib.parse.quote(case_id, safe='')}"
+    if url := links.case_url(urllib.parse.quote(case_id, safe="")):
         annotations["console_url"] = alert["generatorURL"] = url
     return alert
 

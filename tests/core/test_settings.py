@@ -292,21 +292,14 @@ def test_a_password_of_the_wrong_type_in_a_file_is_not_shown(tmp_path: Path, wri
     assert why_refused(path) == f"{path}: kafka.sasl_password = …: expected text"
 
 
-@pytest.mark.parametrize(
-    ("section", "url"),
-    [
-        ("alertmanager", f"https://u:{SECRET}@h:9093"),
-        ("alertmanager", "http://a:9093,h:9093"),
-        ("console", "javascript:alert(1)"),
-        ("console", "http://a,http://b"),
-    ],
-)
-def test_an_address_that_is_none_or_holds_a_password_is_refused_and_not_shown(
-    tmp_path: Path, section: str, url: str
+@pytest.mark.parametrize("url", [f"https://u:{SECRET}@h:9093", "http://a:9093,h:9093", "h"])
+def test_an_alertmanagers_address_that_is_none_or_holds_a_password_is_refused_and_not_shown(
+    tmp_path: Path, url: str
 ) -> None:
-    path = write(tmp_path, f'[{section}]\nurl = "{url}"\n')
+    path = write(tmp_path, f'[alertmanager]\nurl = "{url}"\n')
     assert why_refused(path) == (
-        f"{path}: {section}.url: expected an address such as http://host:9093/path, without a user"
+        f"{path}: alertmanager.url: expected an address such as http://host:9093/path, "
+        "without a user"
     )
 
 

@@ -38,7 +38,9 @@ def test_what_speaks_against_a_case_comes_last_and_says_so() -> None:
         "subject": {"type": "tipper", "id": "nobodys-business"},
         "reasons": [{"code": code, "text": {"en": en, "zh": zh}} for code, en, zh in texts],
     }  # fmt: skip
-    alert = to_alert("c_../1", CaseAlert(flag, 1_000, 2_000), Links("http://console/"))
+    alert = to_alert(
+        "c_../1", CaseAlert(flag, 1_000, 2_000), Links("http://console/cases/{}".format)
+    )
     assert alert["annotations"]["description"] == "- much\n- against: steady"
     assert alert["annotations"]["description_zh"] == "- 很多\n- 反证：平稳"
     assert alert["generatorURL"] == "http://console/cases/c_..%2F1"
