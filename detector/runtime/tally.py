@@ -18,6 +18,7 @@ class Tally:
         skipped, dead_letters: reason → records.
         flags: (kind, severity) → flags; `cases`: (kind, step) → flags that opened, worsened or
             updated a case; `unpaged`: those that a storm kept from paging.
+        paging: (kind, basis) → flags that somebody should be called for.
         shadow: (kind, who has it) → findings, of the policy in force and the candidate on trial.
         accounts: (subject type, tier) → credit records.
         scores: kind → events by tenth of the score, for scores above 0.
@@ -33,7 +34,7 @@ class Tally:
 
     __slots__ = (
         "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags",
-        "judged", "late", "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores",
+        "judged", "late", "lessons", "paging", "rekeyed", "replayed", "score_s", "score_sums", "scores",
         "shadow", "skipped", "tips", "unpaged", "verdicts",
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ class Tally:
         self.flags: Counter[tuple[str, str]] = Counter()
         self.cases: Counter[tuple[str, str]] = Counter()
         self.unpaged = 0
+        self.paging: Counter[tuple[str, str]] = Counter()
         self.shadow: Counter[tuple[str, str]] = Counter()
         self.accounts: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, list[int]] = {}
