@@ -29,7 +29,7 @@ class Thresholds:
 
 
 BASES = ("declared", "rule", "evidence")
-"""What a flag rests on: a fact that was declared, another rule of the pack, statistical evidence."""
+"""What a flag rests on: a declared fact, another rule of the pack, or statistical evidence."""
 
 
 class Flag:

@@ -34,8 +34,8 @@ class Tally:
 
     __slots__ = (
         "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags",
-        "judged", "late", "lessons", "paging", "rekeyed", "replayed", "score_s", "score_sums", "scores",
-        "shadow", "skipped", "tips", "unpaged", "verdicts",
+        "judged", "late", "lessons", "paging", "rekeyed", "replayed", "score_s", "score_sums",
+        "scores", "shadow", "skipped", "tips", "unpaged", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
