@@ -110,14 +110,19 @@ class Server:
 
 
 class Alertmanager(Server):
-    """With the shipped routes and templates; its mails go to `mail`, its webhooks nowhere."""
+    """With the shipped routes and templates; its webhooks lead nowhere.
 
-    def __init__(self, folder: Path, mail: MailServer) -> None:
+    Args:
+        folder: where its files go.
+        mail_port: where its mails go; by default nowhere.
+    """
+
+    def __init__(self, folder: Path, mail_port: int = 9) -> None:
         folder.mkdir()
         shipped = (ALERTMANAGER / "alertmanager.yml").read_text("utf-8")
         text = re.sub(r"(_wait|_interval): (.+)", lambda m: f"{m[1]}: 1s", shipped)
         text = text.replace("repeat_interval: 1s", "repeat_interval: 1h")
-        text = text.replace("127.0.0.1:25", f"{HOST}:{mail.port}")
+        text = text.replace("127.0.0.1:25", f"{HOST}:{mail_port}")
         text = text.replace("templates/*.tmpl", f"{ALERTMANAGER}/templates/*.tmpl")
         (folder / "alertmanager.yml").write_text(text, "utf-8")
         port = keep_port(self, None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
+import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tests.alerts.shipped import (
     load,
     rules,
 )
+from tests.alerts.stack import Alertmanager
 from tests.conftest import program
 
 COMING = {
@@ -92,7 +95,9 @@ def test_each_alert_says_who_is_called_and_what_for_in_both_languages() -> None:
 
 
 def test_no_alert_flaps_where_it_waits_neither_before_nor_after_it_fires() -> None:
-    assert [name for name, rule in alerts().items() if not {"for", "keep_firing_for"} & {*rule}] == []
+    assert [
+        name for name, rule in alerts().items() if not {"for", "keep_firing_for"} & {*rule}
+    ] == []
 
 
 def test_each_alert_links_to_a_runbook_that_is_there_and_each_runbook_has_its_alert() -> None:
@@ -131,7 +136,9 @@ def test_what_is_coming_is_not_there_yet() -> None:
 
 def test_rules_runbooks_and_tests_name_only_metrics_that_there_are() -> None:
     known = known_metrics()
-    texts = {path: path.read_text("utf-8") for path in [*RULES, *RULE_TESTS, *RUNBOOKS.glob("*.md")]}
+    texts = {
+        path: path.read_text("utf-8") for path in [*RULES, *RULE_TESTS, *RUNBOOKS.glob("*.md")]
+    }
     named = {
         (path.name, name)
         for path, text in texts.items()
@@ -192,6 +199,35 @@ def test_whatever_holds_an_alert_back_is_an_alert_that_there_is() -> None:
         assert rule["equal"]
 
 
+ALERTS = (
+    "alertname=TipDetectorDown team=platform severity=critical job=a",
+    "alertname=TipDetectorLagBudgetBurn team=platform severity=critical job=a",
+    "alertname=TipDetectorCommitsStalled team=platform severity=critical job=b",
+    "alertname=TipDetectorFlagSurge team=reviewers severity=warning job=a kind=minor",
+    "alertname=TipCase team=reviewers severity=high kind=minor case_id=c",
+    "alertname=TipDetectorDeclaredMinor team=reviewers severity=critical job=a kind=minor",
+    "alertname=TipDetectorRing team=reviewers severity=critical job=a kind=ring",
+)
+
+
+def test_what_is_down_is_not_late_too_and_a_case_that_is_told_of_is_not_counted_too(
+    tmp_path: Path,
+) -> None:
+    labels = [dict(pair.split("=") for pair in each.split()) for each in ALERTS]
+    with Alertmanager(tmp_path / "alertmanager") as alertmanager:
+        api = alertmanager.url + "/api/v2/alerts"
+        body = orjson.dumps([{"labels": each} for each in labels])
+        kind = {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(api, body, kind), timeout=5).close()
+        silenced: set[str] = set()
+        deadline_s = time.monotonic() + 10
+        while len(silenced) < 2 and time.monotonic() < deadline_s:
+            with urllib.request.urlopen(api + "?active=false", timeout=5) as answer:
+                silenced = {each["labels"]["alertname"] for each in orjson.loads(answer.read())}
+            time.sleep(0.1)
+    assert silenced == {"TipDetectorLagBudgetBurn", "TipDetectorDeclaredMinor"}
+
+
 # -- how it reads ---------------------------------------------------------------------------------
 
 
@@ -226,7 +262,9 @@ def rendered(name: str, folder: Path, *cases: dict[str, object]) -> str:
 
 def test_a_page_of_one_case_says_kind_since_when_why_and_where_to_look(tmp_path: Path) -> None:
     one = case(1, "2026-03-02T12:00:00Z")
-    assert rendered("subject", tmp_path, one) == "[FIRING 告警] Tips by a minor 未成年人打赏: case 1"
+    assert (
+        rendered("subject", tmp_path, one) == "[FIRING 告警] Tips by a minor 未成年人打赏: case 1"
+    )
     assert rendered("page", tmp_path, one) == (
         "Tips by a minor 未成年人打赏\n"
         "1 open 条未恢复, since 始于 2026-03-02 12:00 UTC\n\n"

@@ -37,7 +37,7 @@ def test_a_minors_tip_and_a_dead_detector_are_paged_and_both_pages_end(
 
     with (
         MailServer() as mail,
-        Alertmanager(tmp_path / "alertmanager", mail) as alertmanager,
+        Alertmanager(tmp_path / "alertmanager", mail.port) as alertmanager,
         Prometheus(tmp_path / "prometheus", targets, alertmanager),
     ):
         with detector() as first:
@@ -66,7 +66,9 @@ def test_a_minors_tip_and_a_dead_detector_are_paged_and_both_pages_end(
             for to, summary in (("reviewers", "declared minors"), ("platform", resolved)):
                 mail.wait_for(
                     f"{to}@localhost",
-                    lambda subject, _, summary=summary: "RESOLVED" in subject and summary in subject,
+                    lambda subject, _, summary=summary: (
+                        "RESOLVED" in subject and summary in subject
+                    ),
                     within_s=60,
                 )
             assert second.metric("paging_flags_total") == 0
