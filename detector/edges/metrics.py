@@ -29,6 +29,7 @@ from detector.core.credit import SUBJECT_TYPES
 from detector.core.decision import SCORED_KINDS
 from detector.core.engine import Engine
 from detector.core.event import REASONS, EventType
+from detector.core.fusion import BASES
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.shadow import AGREEMENTS
@@ -92,6 +93,9 @@ METRICS: tuple[Spec, ...] = (
     Spec("cases_total", "counter",
          "What flags did to their cases. Opened and worsened are worth a page, updated is not.",
          (("kind", KINDS), ("step", ("opened", "worsened", "updated")))),
+    Spec("paging_flags_total", "counter",
+         "High flags that opened or worsened a case, but for those written with paged = false, by "
+         "what they rest on. Each is worth a page.", (("kind", KINDS), ("basis", BASES))),
     Spec("unpaged_flags_total", "counter",
          "High flags written with paged = false, since a storm went on."),
     Spec("flag_storm", "gauge",
@@ -154,8 +158,8 @@ METRICS: tuple[Spec, ...] = (
     Spec("restore_seconds", "histogram",
          "Time from a partition's assignment until its saved state is loaded.", (), _LONG_SECONDS),
     Spec("oldest_checkpoint_seconds", "gauge",
-         "Age of the oldest newest save among the partitions; NaN before there is one. A rise: "
-         "after a crash more has to be replayed."),
+         "Age of the oldest newest save among the partitions, of those with something newer; NaN "
+         "before there is one. A rise: after a crash more has to be replayed."),
     Spec("checkpoint_bytes", "gauge", "Size of the saved state of all partitions."),
     Spec("merge_waiting", "gauge",
          "Re-keyed events that wait for slower partitions. A rise: one of them stands still."),
@@ -296,6 +300,8 @@ class Metrics:
             metric["flags_total"].labels(kind, severity).inc(count)
         for (kind, step), count in tally.cases.items():
             metric["cases_total"].labels(kind, step).inc(count)
+        for (kind, basis), count in tally.paging.items():
+            metric["paging_flags_total"].labels(kind, basis).inc(count)
         metric["unpaged_flags_total"].inc(tally.unpaged)
         for (kind, outcome), count in tally.shadow.items():
             metric["shadow_findings_total"].labels(kind, outcome).inc(count)
@@ -347,7 +353,7 @@ class Metrics:
             totals[name, ("merge_forced_total",)] = lane.forced
             if owned.checkpointer is not None and owned.checkpointer.manifest is not None:
                 saved_bytes += sum(save.bytes for save in owned.checkpointer.manifest.saves)
-                ages_s.append(now_s - owned.checkpointer.saved_s)
+                ages_s.append(owned.checkpointer.unsaved_s(now_s))
         known = {name for name, _ in self._totals}
         for (name, which), total in totals.items():
             # A lane that came anew counts from what it was saved with, or from 0.

@@ -330,6 +330,8 @@ def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: 
         tally.flags[flag.kind, flag.severity] += 1
         tally.cases[flag.kind, flag.step] += 1
         tally.unpaged += flag.record.get("paged") is False
+        if flag.pages:
+            tally.paging[flag.kind, flag.basis] += 1
         outputs.append(_flag_output(flag, topic))
 
 

@@ -19,8 +19,9 @@ class Tally:
         duplicates, late: events.
         skipped, dead_letters: reason → records.
         flags: (kind, severity) → flags; `cases`: (kind, step) → flags that opened, worsened or
-            updated a case; `unpaged`: those that a storm kept from paging. `high`: the high
-            ones themselves.
+            updated a case; `unpaged`: those that a storm kept from paging; `high`: the high ones
+            themselves.
+        paging: (kind, basis) → flags that somebody should be called for.
         shadow: (kind, who has it) → findings, of the policy in force and the candidate on trial.
         accounts: (subject type, tier) → credit records.
         scores: kind → events by tenth of the score, for scores above 0.
@@ -36,8 +37,8 @@ class Tally:
 
     __slots__ = (
         "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags",
-        "high", "judged", "late", "lessons", "rekeyed", "replayed", "score_s", "score_sums",
-        "scores", "shadow", "skipped", "tips", "unpaged", "verdicts",
+        "high", "judged", "late", "lessons", "paging", "rekeyed", "replayed", "score_s",
+        "score_sums", "scores", "shadow", "skipped", "tips", "unpaged", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -58,6 +59,7 @@ class Tally:
         self.cases: Counter[tuple[str, str]] = Counter()
         self.unpaged = 0
         self.high: list[HighFlag] = []
+        self.paging: Counter[tuple[str, str]] = Counter()
         self.shadow: Counter[tuple[str, str]] = Counter()
         self.accounts: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, list[int]] = {}

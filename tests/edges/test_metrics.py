@@ -28,6 +28,7 @@ def exposition() -> str:
     tally.flags["minor", "high"] = 1
     tally.cases["minor", "opened"] = 1
     tally.unpaged = 2
+    tally.paging["minor", "declared"] = 1
     tally.shadow["binge", "only_shadow"] = 4
     tally.accounts["tipper", "B"] = 1
     tally.verdicts["confirmed"], tally.verdicts["unreadable"], tally.lessons = 7, 1, 14
@@ -45,6 +46,7 @@ def exposition() -> str:
     checkpointer = Checkpointer(
         lane.partition, lane, "checkpoints", SaveEvery(30, 1000), 0, manifest, [], 10.0
     )
+    checkpointer.count(1)
     owned = Owned(lane, checkpointer, 0, is_cold=True)
     metrics.opened(owned, 0.2)
     metrics.state([owned], Status("running", "", 1.0, 1, 7, 2.5), 14.0)

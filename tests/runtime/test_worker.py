@@ -145,6 +145,7 @@ def test_a_storm_of_high_flags_is_written_and_told_by_the_metrics() -> None:
     one.turn()
     flags = [orjson.loads(each.value or b"") for each in broker.all("tip-flags")]
     assert [each.get("paged", True) for each in flags] == [True] * (most + 1) + [False] * 3
+    assert one.sample("paging_flags_total", kind="minor", basis="declared") == most + 1
     assert one.sample("unpaged_flags_total") == 3
     assert one.sample("flag_storm") == 1
 
@@ -170,6 +171,8 @@ def test_flags_of_a_trial_are_written_and_count_only_as_a_comparison(
     assert [each["event_id"] for each in flags] == ["e1", "e1"]
     assert one.sample("flags_total", kind="minor", severity="high") == 1
     assert one.sample("cases_total", kind="minor", step="opened") == 1
+    assert one.sample("paging_flags_total", kind="minor", basis="declared") == 1
+    assert one.sample("paging_flags_total", kind="binge", basis="evidence") == 0
     assert one.sample("unpaged_flags_total") == 0
     assert one.sample("shadow_findings_total", kind="minor", outcome="agreed") == 1
     assert one.sample("account_changes_total", subject="tipper", tier="B") == 1
