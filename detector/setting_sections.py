@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -61,6 +62,15 @@ class TopicSettings(Section):
     write_scores: bool
     partitions: Annotated[int, Field(ge=1, le=10_000)]
     replication_factor: Annotated[int, Field(ge=1, le=10)]
+    min_insync_replicas: Annotated[int, Field(ge=0, le=10)]
+
+
+class RetentionSettings(Section):
+    flags_days: Days
+    scores_days: Days
+    verdicts_days: Days
+    dead_letters_days: Days
+    rekeyed_days: Days
 
 
 class InputSettings(Section):
@@ -214,6 +224,24 @@ class BreakerSettings(Section):
 class HttpSettings(Section):
     host: Annotated[str, Field(min_length=1)]
     port: Port
+    tls_certificate_file: str
+    tls_key_file: str
+    username: Annotated[str, Field(pattern=r"^[^:]*$")]
+    password_file: str
+    token_file: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the port."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether /metrics asks who is there."""
+        return bool(self.username or self.token_file)
 
 
 class ReadySettings(Section):

@@ -54,7 +54,8 @@ class Authority:
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         _openssl(
             "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={host}",
-            "-addext", f"subjectAltName=DNS:{host}", "-addext", "basicConstraints=critical,CA:FALSE",
+            "-addext", f"subjectAltName=DNS:{host}",
+            "-addext", "basicConstraints=critical,CA:FALSE",
             "-CA", str(self.certificate), "-CAkey", str(self.folder / "ca.key"),
             "-keyout", str(key), "-out", str(certificate),
         )  # fmt: skip
