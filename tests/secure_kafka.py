@@ -1,14 +1,12 @@
 """A Kafka node that trusts nobody on one of its two doors: TLS, SCRAM-SHA-512 and ACLs.
 
-Knows how to make certificates (with openssl), users and grants. The other door, which `KafkaNode`'s
+Knows how to make users and grants. The other door, which `KafkaNode`'s
 own methods use, is plain and lets everybody do everything: it stands for the cluster's owner.
 """
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from kafka.admin import (
@@ -20,55 +18,10 @@ from kafka.admin import (
     ResourceType,
 )
 
+from tests.certificates import CERTIFIED_HOST, Authority
 from tests.kafka_node import HOST, KafkaNode, _keep_port
 
-CERTIFIED_HOST = "localhost"
-"""The only name in the node's certificate; its address is not in it."""
-
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A certificate authority of one folder."""
-
-    folder: Path
-
-    @property
-    def certificate(self) -> Path:
-        return self.folder / "ca.pem"
-
-    @classmethod
-    def make(cls, folder: Path) -> Authority:
-        """A new one; nobody trusts it yet."""
-        folder.mkdir(parents=True, exist_ok=True)
-        made = cls(folder)
-        _openssl(
-            "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=Test Authority",
-            "-keyout", str(folder / "ca.key"), "-out", str(made.certificate),
-        )  # fmt: skip
-        return made
-
-    def sign(self, name: str, host: str = CERTIFIED_HOST) -> tuple[Path, Path]:
-        """(certificate, key) for a host name, as `name`.pem and `name`.key."""
-        certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        _openssl(
-            "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={host}",
-            "-addext", f"subjectAltName=DNS:{host}",
-            "-addext", "basicConstraints=critical,CA:FALSE",
-            "-CA", str(self.certificate), "-CAkey", str(self.folder / "ca.key"),
-            "-keyout", str(key), "-out", str(certificate),
-        )  # fmt: skip
-        return certificate, key
-
-
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-
-
-def _openssl(*arguments: str) -> None:
-    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"openssl {arguments[0]}: {done.stderr[-1000:]}")
 
 
 class SecureKafkaNode(KafkaNode):

@@ -111,6 +111,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # a queue that is full costs whoever comes a second or more
 
     def __init__(
         self, address: tuple[str, int], handler: type[_Handler],
@@ -135,7 +136,7 @@ class _Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             if len(self._since_s) >= MOST_CONNECTIONS:
-                _hang_up(next(iter(self._since_s)))
+                self._end_oldest()
             self._since_s[request] = time.monotonic()
         super().process_request(request, client_address)
 
@@ -153,23 +154,22 @@ class _Server(ThreadingHTTPServer):
         """A few times a second: ends connections that drip."""
         long_ago_s = time.monotonic() - PATIENCE_S
         with self._lock:
-            for connection, since_s in self._since_s.items():
-                if since_s > long_ago_s:
-                    break
-                _hang_up(connection)
+            while self._since_s and next(iter(self._since_s.values())) < long_ago_s:
+                self._end_oldest()
+
+    def _end_oldest(self) -> None:
+        """Wakes the thread that waits on it, which then closes it.
+
+        Not SSLSocket's own shutdown: that takes its encryption away while the thread still uses it.
+        """
+        connection = next(iter(self._since_s))
+        del self._since_s[connection]
+        with suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that leave or speak no TLS are theirs to explain."""
         log.debug("a connection ended early", exc_info=True)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    """Wakes the thread that waits on it, which then closes it.
-
-    Not SSLSocket's own shutdown: that takes its encryption away while the thread still uses it.
-    """
-    with suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class _Answers:
