@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 from kafka.protocol.api_key import ApiKey
 
-from detector.edges.kafka import client_options
+from detector.edges.kafka import ANSWER_MS, client_options
 from detector.edges.kafka_reasons import told_why
 from detector.setting_sections import KafkaSettings
 
-_NO_SUCH_TOPIC = 3
+T = TypeVar("T")
+
 _HIDDEN = 29
+"""TOPIC_AUTHORIZATION_FAILED, which brokers say of every topic that one may not describe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +133,9 @@ class Cluster:
         """
         name = self._settings.group_id
         try:
-            about = self._admin.describe_groups([name])[name]
+            about = _patiently(lambda: self._admin.describe_groups([name])[name])
             offsets = self._admin.list_group_offsets(name).get(name, {})
+            rights = about.get("authorized_operations") or self._rights_on_new(name)
         except kafka_errors.GroupAuthorizationFailedError:
             return GroupFacts()
         committed = {
@@ -139,8 +143,20 @@ class Cluster:
             for at, kept in offsets.items()
             if at.topic == topic and kept.offset >= 0
         }
-        rights = frozenset(about.get("authorized_operations") or ("DESCRIBE",))
-        return GroupFacts(rights, len(about.get("members") or ()), committed)
+        return GroupFacts(frozenset(rights), len(about.get("members") or ()), committed)
+
+    def _rights_on_new(self, group: str) -> set[str]:
+        """Of a group that does not exist yet brokers tell no rights: one is tried.
+
+        Who may not read is told so before the broker sees that there is no such member to remove.
+        """
+        try:
+            self._admin.remove_group_members(group, [MemberToRemove(member_id="nobody")])
+        except kafka_errors.GroupAuthorizationFailedError:
+            return {"DESCRIBE"}
+        except kafka_errors.UnknownMemberIdError:
+            pass
+        return {"DESCRIBE", "READ"}
 
     def may_begin_transactions(self) -> str:
         """Why no transaction can be begun under this group's prefix; empty: one can.
@@ -159,6 +175,18 @@ class Cluster:
         finally:
             producer.close(timeout=1)
         return ""
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Asks again while the broker says that it is not ready to answer yet."""
+    deadline_s = time.monotonic() + ANSWER_MS / 1000
+    while True:
+        try:
+            return ask()
+        except kafka_errors.KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline_s:
+                raise
+        time.sleep(0.1)
 
 
 def _topic(found: Mapping[str, Any], config: Mapping[str, str]) -> TopicFacts:

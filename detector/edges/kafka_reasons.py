@@ -23,8 +23,8 @@ _LIKELY_CAUSES = (
     ("ALERT", "the broker refuses our certificate: see kafka.ssl_certfile"),
     ("EOF occurred", "that listener speaks no TLS: see kafka.security_protocol"),
     ("WRONG_VERSION", "that listener speaks no TLS: see kafka.security_protocol"),
-    ("socket disconnected", "the broker hung up: its listener may want another "
-                            "kafka.security_protocol"),
+    ("socket disconnected", "the broker hung up: see kafka.security_protocol, and with SASL "
+                            "kafka.sasl_username and the password"),
     ("DNS Resolution", "kafka.bootstrap_servers names a host that is not known here"),
     ("ECONNREFUSED", "nothing listens there: see kafka.bootstrap_servers"),
     ("SaslAuthenticationFailed", "see kafka.sasl_username and the password"),
@@ -71,7 +71,8 @@ def explain(said: str) -> str:
 class _Heard(logging.Handler):
     """The last failure that the client logged; one of authentication is kept.
 
-    After a broker has refused a user once, it only hangs up.
+    A broker that refuses a user says so and hangs up, and where both come at once the client hears
+    only the latter: of several attempts some are told why.
     """
 
     def __init__(self) -> None:

@@ -111,7 +111,7 @@ def create_topics(settings: Settings) -> list[str]:
     Raises:
         Stop: no broker answers, or it refuses.
     """
-    lines = []
+    made = []
     admin = _admin(settings)
     try:
         width = _widths(admin, list(topic_configs(settings)))
@@ -123,12 +123,13 @@ def create_topics(settings: Settings) -> list[str]:
             if name in own:
                 partitions = max(partitions, width.get(settings.topics.tips, 0))
             _create(admin, settings, name, partitions, config)
-            lines.append(f"{name}: created")
+            made.append(name)
+        admin.wait_for_topics(made)  # else who looks right now may not see them all
     except kafka_errors.KafkaError as error:
         raise Stop(f"creating topics failed: {error}") from error
     finally:
         admin.close()
-    return lines
+    return [f"{name}: created" for name in made]
 
 
 def describe_topics(settings: Settings) -> tuple[list[str], bool]:
