@@ -111,28 +111,17 @@ def test_without_secrets_everybody_reads() -> None:
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("authorization", "status"),
-    [
-        ("", 401),
-        (basic("prometheus", PASSWORD), 200),
-        (basic("prometheus", PASSWORD).replace("Basic", "basic"), 200),
-        (basic("prometheus", PASSWORD + "x"), 401),
-        (basic("someone", PASSWORD), 401),
-        (basic("prometheus", ""), 401),
-        (f"Bearer {TOKEN}", 200),
-        (f"Bearer {TOKEN[:-1]}", 401),
-        (f"Bearer {PASSWORD}", 401),
-        (f"Basic {TOKEN}", 401),
-        ("Bearer", 401),
-        ("Basic \xff\xfe", 401),
-    ],
-)
-def test_metrics_are_for_those_who_know_a_secret(
-    secrets: dict[str, str], authorization: str, status: int
-) -> None:
+def test_metrics_are_for_those_who_know_a_secret(secrets: dict[str, str]) -> None:
+    right = basic("prometheus", PASSWORD)
     with serving(**secrets) as server:
-        assert get(f"{server.url}/metrics", authorization)[0] == status
+        for authorization in (right, right.replace("Basic", "basic"), f"Bearer {TOKEN}"):
+            assert get(f"{server.url}/metrics", authorization)[0] == 200, authorization
+        for authorization in (
+            "", basic("prometheus", PASSWORD + "x"), basic("someone", PASSWORD),
+            basic("prometheus", ""), f"Bearer {TOKEN[:-1]}", f"Bearer {PASSWORD}",
+            f"Basic {TOKEN}", "Bearer", "Basic \xff\xfe",
+        ):  # fmt: skip
+            assert get(f"{server.url}/metrics", authorization)[0] == 401, authorization
 
 
 def test_who_is_refused_is_told_how_to_ask_and_the_probes_are_open(secrets: dict[str, str]) -> None:

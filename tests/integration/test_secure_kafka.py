@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 
+from detector.assembly import Assembly
+from detector.doctor.examination import examine
+from detector.doctor.finding import Finding, to_text
+from detector.settings import load_settings
 from tests.certificates import Authority
 from tests.conftest import program
 from tests.integration.process import ROOT, Detector
@@ -71,17 +75,14 @@ def command(
     )  # fmt: skip
 
 
-def doctor(
-    folder: Path, node: SecureKafkaNode, **changes: str
-) -> tuple[int, list[dict[str, str]], str]:
-    """(exit code, findings that are not ok, all that was printed)."""
-    done = command(folder, node.client_settings(USER, **changes), "doctor", "--json")
-    said = done.stdout + done.stderr
-    assert PASSWORD not in said
-    report: dict[str, Any] = orjson.loads(done.stdout)
-    assert report["ok"] == (done.returncode == 0)
-    assert len(report["findings"]) > 1
-    return done.returncode, [e for e in report["findings"] if e["level"] != "ok"], said
+def examined(node: SecureKafkaNode, **changes: str) -> tuple[list[Finding], str]:
+    """(findings of a doctor that are not ok, the text of all)."""
+    environment = Detector(node.directory, "", PREFIX, **node.client_settings(USER, **changes))
+    settings = load_settings(None, ROOT / "config" / "detector.toml", environment.environment)
+    findings = list(examine(Assembly(settings), 1000))
+    text = to_text(findings)
+    assert PASSWORD not in text
+    return [each for each in findings if each.level != "ok"], text
 
 
 def test_a_doctor_has_nothing_to_say_where_all_is_well_and_leaves_no_trace(
@@ -89,9 +90,15 @@ def test_a_doctor_has_nothing_to_say_where_all_is_well_and_leaves_no_trace(
 ) -> None:
     ends = {topic: secure.end(topic, "read_uncommitted") for topic in TOPICS}
     assert ends[f"{PREFIX}-tips"] == len(EVENTS)
-    code, findings, said = doctor(tmp_path, secure)
-    assert (code, findings) == (0, []), said
-    assert f"of the newest {len(EVENTS)} records {len(EVENTS)} are events" in said
+    done = command(tmp_path, secure.client_settings(USER), "doctor", "--json")
+    report = orjson.loads(done.stdout)
+    assert [each for each in report["findings"] if each["level"] != "ok"] == []
+    assert {each["check"] for each in report["findings"]} == {
+        "config", "broker", "rights", "topics", "mapping", "clock", "group", "state",
+    }  # fmt: skip
+    assert (done.returncode, report["ok"], done.stderr) == (0, True, "")
+    assert f"of the newest {len(EVENTS)} records {len(EVENTS)} are events" in done.stdout
+    assert PASSWORD not in done.stdout
     assert ends == {topic: secure.end(topic, "read_uncommitted") for topic in TOPICS}
     with secure._admin() as admin:
         assert PREFIX not in {each["group_id"] for each in admin.list_groups()}
@@ -108,8 +115,9 @@ def test_a_run_over_tls_with_a_password_and_no_other_rights_writes_its_flags(
     flags = [orjson.loads(each.value) for each in secure.read_all(f"{PREFIX}-flags", 10)]
     assert "of-a-child" in {each["event_id"] for each in flags}
     assert PASSWORD not in said
-    code, findings, _ = doctor(tmp_path, secure)
-    assert (code, findings) == (0, []), "with saved state and committed offsets too"
+    findings, text = examined(secure)
+    assert findings == [], "with saved state and committed offsets too"
+    assert re.search(r"state: \d+ partitions have saved state, and it loads", text)
 
 
 def test_who_is_not_let_in_is_told_why_and_the_password_is_not_told(
@@ -159,32 +167,30 @@ def test_a_file_that_is_not_there_is_unusable_config(
 
 
 def test_a_mapping_of_another_platform_is_told_with_reasons_and_without_ids(
-    secure: SecureKafkaNode, tmp_path: Path
+    secure: SecureKafkaNode,
 ) -> None:
-    code, findings, said = doctor(tmp_path, secure, INPUT__MAPPING="bilibili")
-    assert code == 1
-    assert [(each["level"], each["check"]) for each in findings] == [("fail", "mapping")]
+    findings, said = examined(secure, INPUT__MAPPING="bilibili")
+    assert [(each.level, each.check) for each in findings] == [("fail", "mapping")]
     assert f"0 are events, {len(EVENTS)} are not: unknown_shape {len(EVENTS)}" in said
     assert not [key for key, _ in EVENTS if key and key.decode() in said]
 
 
 def test_a_right_that_is_denied_is_named_with_its_topic_and_with_what_grants_it(
-    secure: SecureKafkaNode, tmp_path: Path
+    secure: SecureKafkaNode,
 ) -> None:
     flags, tips_topic = f"{PREFIX}-flags", f"{PREFIX}-tips"
     secure.grant(USER, "topic", flags, ["write"], deny=True)
     secure.grant(USER, "topic", tips_topic, ["describe"], deny=True)
     secure.grant(USER, "group", PREFIX, ["read"], deny=True)
     time.sleep(0.5)
-    code, findings, _ = doctor(tmp_path, secure)
-    assert code == 1
-    assert [(each["level"], each["check"], each["what"]) for each in findings] == [
+    findings, _ = examined(secure)
+    assert [(each.level, each.check, each.what) for each in findings] == [
         ("fail", "rights", f"topic {tips_topic}: READ is denied to User:{USER}; "
                            "not even DESCRIBE is allowed, so it may also be missing"),
         ("fail", "rights", f"topic {flags}: WRITE is denied to User:{USER}"),
         ("fail", "rights", f"group {PREFIX}: READ is denied to User:{USER}"),
     ]  # fmt: skip
-    assert findings[1]["why"] == "flags are written to it"
-    assert findings[1]["do"].endswith(
+    assert findings[1].why == "flags are written to it"
+    assert findings[1].do.endswith(
         f"--add --allow-principal User:{USER} --operation Write --topic {flags}"
     )
