@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults check bench eval audit sbom clean needs
+.PHONY: help demo test test-faults test-image check bench eval audit sbom clean needs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ test: .venv/.dev needs ## all tests, those on a real Apache Kafka too (fetches i
 
 test-faults: .venv/.dev needs ## kill, freeze and cut off everything over and over, and compare what comes out (half an hour)
 	@exec $(BIN)/python -m tests.faults $(ARGS)
+
+test-image: .venv/.dev ## do what the Dockerfile does, in an empty folder and without Docker
+	@exec $(BIN)/python -m tests.deploy.image $(ARGS)
 
 check: .venv/.dev ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -8,9 +8,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from detector.assembly import Assembly
+from detector.edges.alert_sender import make_alert_sender
+from detector.edges.canary import Canary
 from detector.edges.http import HttpServer, Probe
 from detector.edges.kafka import connect
 from detector.edges.kafka_checkpoints import KafkaCheckpoints
@@ -41,6 +43,13 @@ class WallClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+class Companion(Protocol):
+    """A thread beside the loop, which neither waits for it nor is needed by it."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -82,7 +91,10 @@ class Service:
         http = HttpServer(settings.http, metrics, probe)
         self.url = http.url
         log.info("metrics at %s/metrics", http.url)
+        companions = self._make_companions(metrics)
         try:
+            for each in companions:
+                each.start()
             worker = self.make_worker(metrics)
             if worker is None:
                 return True
@@ -92,9 +104,23 @@ class Service:
                 worker.stop()
             return worker.run()
         finally:
+            for each in companions:
+                each.close()
             http.close()
             if self._verdicts is not None:
                 self._verdicts.close()
+
+    def _make_companions(self, metrics: Metrics) -> list[Companion]:
+        """What runs beside the loop, as far as it is switched on."""
+        settings = self.assembly.settings
+        companions: list[Companion] = []
+        if settings.alertmanager.urls:
+            companions.append(make_alert_sender(settings, metrics))
+        if settings.canary.interval_s:
+            companions.append(
+                Canary(settings.kafka, settings.topics.tips, settings.canary, metrics)
+            )
+        return companions
 
     def make_worker(self, metrics: Metrics) -> Worker | None:
         """The loop and its clients; None if asked to stop before a broker answered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Literal
@@ -247,6 +248,43 @@ class HttpSettings(Section):
 class ReadySettings(Section):
     max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
+class AlertmanagerSettings(Section):
+    url: str
+    token_file: str
+    runbook_url: str
+    max_alerts: Annotated[int, Field(ge=1, le=10_000)]
+    resend_s: Annotated[float, Field(ge=1, le=3_600)]
+
+    @field_validator("url")
+    @classmethod
+    def _are_addresses(cls, url: str) -> str:
+        for each in filter(None, url.split(",")):
+            if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", each.strip()) is None:
+                # what was found is not shown: it may hold a password
+                raise ValueError(
+                    "expected an address such as http://host:9093/path, without a user"
+                )
+        return url
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each Alertmanager; none: nobody is told."""
+        return [each.strip() for each in self.url.split(",") if each.strip()]
+
+
+class ConsoleSettings(Section):
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?$")]
+
+    def case_url(self, case_id: str) -> str:
+        """Where a reviewer finds a case; empty where `url` is not set."""
+        return f"{self.url.rstrip('/')}/cases/{case_id}" if self.url else ""
+
+
+class CanarySettings(Section):
+    interval_s: Annotated[float, Field(ge=0, le=86_400)]
+    timeout_s: Annotated[float, Field(ge=0.1, le=3_600)]
 
 
 class LogSettings(Section):

@@ -24,10 +24,13 @@ from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
 from detector.core.weights import Budget
 from detector.setting_sections import (
+    AlertmanagerSettings,
     BreakerSettings,
+    CanarySettings,
     CasesSettings,
     CheckpointSettings,
     CommitSettings,
+    ConsoleSettings,
     CreditSettings,
     CurrencySettings,
     EngineSettings,
@@ -83,6 +86,9 @@ class Settings(Section):
     breaker: BreakerSettings
     http: HttpSettings
     ready: ReadySettings
+    alertmanager: AlertmanagerSettings
+    console: ConsoleSettings
+    canary: CanarySettings
     log: LogSettings
 
     @property

@@ -82,9 +82,9 @@ class KafkaNode:
         self, directory: Path, port: int | None = None, config: Mapping[str, str] | None = None
     ) -> None:
         self.directory = Path(directory)
-        self.port = _keep_port(self, port)
+        self.port = keep_port(self, port)
         self.bootstrap = f"{HOST}:{self.port}"
-        self._controller_port = _keep_port(self, None)
+        self._controller_port = keep_port(self, None)
         self._config = dict(config or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -335,7 +335,7 @@ class KafkaNode:
         return f"the Kafka node on {self.bootstrap} {what}; the end of {self.log_file}:\n{tail}"
 
 
-def _keep_port(owner: object, port: int | None) -> int:
+def keep_port(owner: object, port: int | None) -> int:
     """Bind a port of 127.0.0.1 without listening, until `owner` is gone, and return its number.
 
     Linux lets Java's server socket bind over it, since both set SO_REUSEADDR; but the port is not

@@ -20,6 +20,7 @@ from detector.core.claimants import checked_accounts
 from detector.core.credit import Credit
 from detector.core.decision import DUPLICATE, Decision
 from detector.core.decode import Skipped
+from detector.core.detectors.surge import Surge
 from detector.core.engine_config import EngineConfig
 from detector.core.event import Event
 from detector.core.features import Moment
@@ -132,6 +133,7 @@ class Engine:
         self._stores: tuple[Store, ...] = (
             Store("tippers", self._tipper_view.tippers, bytes, checked),
             Store("streamers", self._streamer_view.streamers, Room.save, Room.load),
+            Store("surges", self._streamer_view.surges, Surge.save, Surge.load),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
             Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
@@ -370,6 +372,11 @@ class Engine:
     def snoozed(self) -> int:
         """Findings since the engine began that were not written, since their subject is snoozed."""
         return self._cases.snoozed
+
+    @property
+    def surging_minutes(self) -> int:
+        """Minutes of some streamer's takings far above their own rhythm, since this was made."""
+        return self._streamer_view.surging_minutes
 
     def tiers(self) -> Counter[tuple[str, Tier]]:
         """Accounts that ever lost points, by (subject type, tier of credit)."""

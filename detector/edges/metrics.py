@@ -44,14 +44,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = (
-    "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
-    "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
+    "tippers", "streamers", "surges", "event_ids", "cases", "snoozes", "prominences", "accounts",
+    "claimants", "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = (*SCORED_KINDS, "cap")
 RULES = tuple(sorted(code for code in WORDS if not code.startswith("benign_")))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+_CANARY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
 
 
@@ -126,6 +127,9 @@ METRICS: tuple[Spec, ...] = (
          "verdicts come: they carry no features, or are about events that are long forgotten."),
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
+    Spec("surges_total", "counter",
+         "Minutes in which a streamer took far more than its own rhythm has it. A rise: an "
+         "occasion on the site, or something that stirs tips up."),
     Spec("lag_seconds", "gauge",
          "Age of the newest record scored while others wait; 0 when caught up, NaN while unknown. "
          "A rise: the detector falls behind."),
@@ -157,6 +161,28 @@ METRICS: tuple[Spec, ...] = (
          "Re-keyed events that wait for slower partitions. A rise: one of them stands still."),
     Spec("merge_forced_total", "counter",
          "Re-keyed events that could not be waited for: their order is not certain."),
+    Spec("case_alerts", "gauge",
+         "Cases that Alertmanager is told of: high, not judged, not over. A rise: reviewers fall "
+         "behind."),
+    Spec("case_alerts_dropped_total", "counter",
+         "Cases no longer told of, since there were more than alertmanager.max_alerts."),
+    Spec("alertmanager_failures_total", "counter",
+         "Requests to an Alertmanager that failed; all is told again when it answers. A rise: "
+         "nobody is told of cases."),
+    Spec("alertmanager_last_success_timestamp_seconds", "gauge",
+         "When an Alertmanager was last told all, Unix time; 0 before the first time, and when "
+         "off."),
+    Spec("canary_sent_total", "counter",
+         "Canaries sent to the tips topic, or tried to. Standing still: the watch is off."),
+    Spec("canary_lost_total", "counter",
+         "Canaries whose offset was not committed within canary.timeout_s. A rise: tips are not "
+         "consumed, or the topic takes none."),
+    Spec("canary_seconds", "histogram",
+         "Time from sending a canary until its offset was committed, of those not lost. A shift: "
+         "all tips wait so long.", (), _CANARY_SECONDS),
+    Spec("canary_last_seen_timestamp_seconds", "gauge",
+         "When a canary was last seen committed, Unix time; before the first one, when the watch "
+         "began; 0 when off."),
     Spec("assigned_partitions", "gauge", "Partitions this instance reads. 0: it does nothing."),
     Spec("last_commit_timestamp_seconds", "gauge",
          "When offsets were last committed, Unix time. Standing still under load: stuck."),
@@ -211,6 +237,7 @@ def _totals_of(engine: Engine) -> Iterator[tuple[_Total, int]]:
     for store, total in engine.evictions().items():
         yield ("evictions_total", store), total
     yield ("snoozed_total",), engine.snoozed
+    yield ("surges_total",), engine.surging_minutes
     figures = engine.learning_figures()
     for (rule, judgement), total in figures["by_rule"].items():
         yield ("judged_rules_total", rule, judgement), total
@@ -349,6 +376,36 @@ class Metrics:
         unknown = float("nan")
         self._by_name["lag_records"].set(unknown if records is None else records)
         self._by_name["lag_seconds"].set(unknown if seconds is None else seconds)
+
+    def case_alerts(self, active: int, newly_dropped: int) -> None:
+        """How many cases are told of, and how many no longer are for want of room."""
+        self._by_name["case_alerts"].set(active)
+        self._by_name["case_alerts_dropped_total"].inc(newly_dropped)
+
+    def alertmanager_told(self, now_s: float) -> None:
+        """One Alertmanager is up to date; Unix time."""
+        self._by_name["alertmanager_last_success_timestamp_seconds"].set(now_s)
+
+    def alertmanager_failed(self) -> None:
+        """One Alertmanager did not answer, or refused."""
+        self._by_name["alertmanager_failures_total"].inc()
+
+    def canary_begun(self, now_s: float) -> None:
+        """The canary is on from now; Unix time."""
+        self._by_name["canary_last_seen_timestamp_seconds"].set(now_s)
+
+    def canary_sent(self) -> None:
+        """A canary is on its way."""
+        self._by_name["canary_sent_total"].inc()
+
+    def canary_seen(self, seconds: float, now_s: float) -> None:
+        """A canary was committed after so long; Unix time."""
+        self._by_name["canary_seconds"].observe(seconds)
+        self._by_name["canary_last_seen_timestamp_seconds"].set(now_s)
+
+    def canary_lost(self) -> None:
+        """A canary was not committed in time."""
+        self._by_name["canary_lost_total"].inc()
 
     def exposition(self, state: str, is_ready: bool) -> bytes:
         """The text that Prometheus scrapes."""

@@ -290,3 +290,20 @@ def test_the_password_is_in_no_message_nor_in_what_the_error_came_from(
 def test_a_password_of_the_wrong_type_in_a_file_is_not_shown(tmp_path: Path, written: str) -> None:
     path = write(tmp_path, f"[kafka]\nsasl_password = {written}\n")
     assert why_refused(path) == f"{path}: kafka.sasl_password = …: expected text"
+
+
+@pytest.mark.parametrize("url", [f"https://u:{SECRET}@h:9093", "http://a:9093,h:9093", "h"])
+def test_an_alertmanagers_address_that_is_none_or_holds_a_password_is_refused_and_not_shown(
+    tmp_path: Path, url: str
+) -> None:
+    path = write(tmp_path, f'[alertmanager]\nurl = "{url}"\n')
+    assert why_refused(path) == (
+        f"{path}: alertmanager.url: expected an address such as http://host:9093/path, "
+        "without a user"
+    )
+
+
+def test_all_members_of_a_cluster_of_alertmanagers_can_be_named() -> None:
+    settings = load(TIP_DETECTOR__ALERTMANAGER__URL="http://a:9093/am/, https://b")
+    assert settings.alertmanager.urls == ["http://a:9093/am/", "https://b"]
+    assert load().alertmanager.urls == []

@@ -48,6 +48,14 @@ def exposition() -> str:
     owned = Owned(lane, checkpointer, 0, is_cold=True)
     metrics.opened(owned, 0.2)
     metrics.state([owned], Status("running", "", 1.0, 1, 7, 2.5), 14.0)
+    metrics.case_alerts(2, newly_dropped=1)
+    metrics.alertmanager_told(1_772_380_803.0)
+    metrics.alertmanager_failed()
+    metrics.canary_begun(1_772_380_700.0)
+    metrics.canary_sent()
+    metrics.canary_sent()
+    metrics.canary_seen(0.3, 1_772_380_804.0)
+    metrics.canary_lost()
     return metrics.exposition("running", True).decode()
 
 
