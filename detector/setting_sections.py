@@ -24,6 +24,18 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Points = Annotated[int, Field(ge=0, le=120)]
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "[::1]", "0.0.0.0", "kafka")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -234,10 +246,7 @@ class HttpSettings(Section):
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach the port."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     @property
     def is_guarded(self) -> bool:

@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from kafka.errors import KafkaError
@@ -21,6 +21,7 @@ from detector.edges.kafka_facts import Cluster, TopicFacts
 from detector.edges.kafka_sample import take_sample
 from detector.edges.topics import topic_configs
 from detector.runtime.ports import Retry, Stop
+from detector.setting_sections import is_loopback
 from detector.settings import Settings
 
 _NEEDED_APIS = {"TxnOffsetCommit": 3}
@@ -56,7 +57,9 @@ def examine(assembly: Assembly, records: int) -> Iterator[Finding]:
                 assembly, cluster, topics[settings.topics.tips], records
             ))  # fmt: skip
             if settings.delivery == "exactly_once":
-                yield check_transactions(settings, cluster.may_begin_transactions())
+                yield from _guarded("rights", lambda: iter(
+                    [check_transactions(settings, cluster.why_no_transaction())]
+                ))  # fmt: skip
             if topics[settings.topics.tips].partitions:
                 yield from _guarded("state", lambda: _check_state(assembly))
 
@@ -90,7 +93,8 @@ def _check_config(assembly: Assembly) -> Iterator[Finding]:
 def _check_wire(settings: Settings) -> Iterator[Finding]:
     """What others on the network could read or change."""
     kafka, http = settings.kafka, settings.http
-    if not kafka.security_protocol.endswith("SSL") and not _is_local(kafka.bootstrap_servers):
+    hosts = [each.strip().rpartition(":")[0] for each in kafka.bootstrap_servers.split(",")]
+    if not kafka.security_protocol.endswith("SSL") and not all(map(is_loopback, hosts)):
         yield Finding(
             "warn", "config", f"kafka.security_protocol = {kafka.security_protocol}",
             "tips and user ids travel in clear; so would a PLAIN password",
@@ -112,41 +116,27 @@ def _check_wire(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_local(bootstrap_servers: str) -> bool:
-    """
-    >>> _is_local("127.0.0.1:9092, localhost:9093"), _is_local("kafka:9092")
-    (True, False)
-    """
-
-    def local(host: str) -> bool:
-        try:
-            return ip_address(host.strip("[]")).is_loopback
-        except ValueError:
-            return host == "localhost"
-
-    return all(local(each.strip().rpartition(":")[0]) for each in bootstrap_servers.split(","))
-
-
 def _check_links(settings: Settings) -> Iterator[Finding]:
-    """Whether what the settings name answers at all; whichever of these sections there are."""
-    for section in ("console", "alertmanager"):
-        url = getattr(getattr(settings, section, None), "url", "")
-        if not url:
-            continue
-        shown = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
-        try:
-            with urllib.request.urlopen(url, timeout=_ANSWER_S):
-                pass
-        except urllib.error.HTTPError:
-            pass  # it answers; what it says of us is another matter
-        except (OSError, ValueError) as error:
-            yield Finding(
-                "warn", "links", f"{section}.url = {shown}: {getattr(error, 'reason', error)}",
-                "links lead nowhere" if section == "console" else "alerts wait until it answers",
-                f"mend {section}.url, or start what should answer there",
-            )  # fmt: skip
-            continue
-        yield Finding("ok", "links", f"{section}.url = {shown}: answers")
+    """Whether the addresses that the settings name answer at all."""
+    for url in filter(None, [settings.console.url]):
+        yield _check_link("console.url", url, "links of flags and alerts lead nowhere")
+    for url in settings.alertmanager.urls:
+        yield _check_link("alertmanager.url", url, "alerts wait until it answers")
+
+
+def _check_link(setting: str, url: str, why: str) -> Finding:
+    shown = urlsplit(url)._replace(query="").geturl().rpartition("@")[2]
+    try:
+        with urllib.request.urlopen(url, timeout=_ANSWER_S):
+            pass
+    except urllib.error.HTTPError:
+        pass  # it answers; what it says to a stranger is another matter
+    except (OSError, ValueError, HTTPException) as error:
+        return Finding(
+            "warn", "links", f"{setting}: {shown}: {getattr(error, 'reason', error)}", why,
+            f"mend {setting}, or start what should answer there",
+        )  # fmt: skip
+    return Finding("ok", "links", f"{setting}: {shown} answers")
 
 
 def _check_broker(settings: Settings, cluster: Cluster) -> Iterator[Finding]:

@@ -38,6 +38,10 @@ def needed_rights(settings: Settings) -> list[Right]:
     ]
     if topics.write_scores:
         needed.append(Right(topics.scores, "WRITE", "every event's scores are written to it"))
+    if settings.canary.interval_s:
+        needed.append(Right(topics.tips, "WRITE", "canaries are written to it"))
+    if settings.alertmanager.urls:
+        needed.append(Right(topics.flags, "READ", "alerts are made of it"))
     if settings.checkpoint.enabled:
         needed += [Right(saved, each, "state is saved in it") for each in ("READ", "WRITE")]
     return needed

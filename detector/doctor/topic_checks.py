@@ -159,7 +159,7 @@ def _describe(facts: TopicFacts) -> str:
 def _days(time_ms: int) -> str:
     """
     >>> _days(7 * 86_400_000), _days(-1), _days(3_600_000)
-    ('7 days', 'ever', '0.04 days')
+    ('7 days', 'ever', '0.0417 days')
     """
     return "ever" if time_ms < 0 else f"{time_ms / _DAY_MS:.3g} days"
 

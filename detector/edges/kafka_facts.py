@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -158,15 +157,18 @@ class Cluster:
             pass
         return {"DESCRIBE", "READ"}
 
-    def may_begin_transactions(self) -> str:
+    def why_no_transaction(self) -> str:
         """Why no transaction can be begun under this group's prefix; empty: one can.
 
-        Asked by taking an id of our own, which fences nobody, and giving it back: the broker notes
-        it among its transactional ids, and no topic of the platform sees it.
+        Asked by taking an id that no run can have, and so cuts off none; the broker notes it among
+        its transactional ids, and no topic of the platform sees it.
+
+        Raises:
+            KafkaError: no broker lets us in.
         """
         producer = KafkaProducer(
             **client_options(self._settings), metrics_enabled=False, max_block_ms=5_000,
-            transactional_id=f"{self._settings.group_id}-doctor-{uuid.uuid4().hex}",
+            transactional_id=f"{self._settings.group_id}-/doctor",
         )  # fmt: skip
         try:
             producer.init_transactions()

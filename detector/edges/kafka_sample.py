@@ -10,6 +10,7 @@ from kafka import TopicPartition
 
 from detector.edges.kafka import bounds, make_reader, read_between
 from detector.edges.kafka_reasons import told_why
+from detector.runtime.canary import without_canaries
 from detector.setting_sections import KafkaSettings
 
 _FETCH_BYTES = 1024 * 1024
@@ -52,6 +53,6 @@ def take_sample(settings: KafkaSettings, topic: str, partitions: int, most: int)
             at = TopicPartition(topic, number)
             start, end = spans[number] = bounds(reader, at)
             records += read_between(reader, at, max(start, end - each), end)
-        return Sample(records, spans)
+        return Sample(list(without_canaries(records)), spans)
     finally:
         reader.close(autocommit=False, timeout_ms=1_000)
