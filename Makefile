@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults test-image check bench eval clean needs
+.PHONY: help demo test test-faults test-image check bench eval audit sbom clean needs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,19 @@ bench: .venv/.dev needs ## measure throughput, latency and memory
 eval: .venv/.eval ## compare with simple detectors on made-up streams; ARGS=--ablate: what each family of evidence adds
 	@exec $(BIN)/python -m tests.eval $(ARGS)
 
+# Of the program and what it needs alone, in an environment of its own: the tools are not shipped.
+# --strict: what no advisory could be asked about is a failure, not a clean bill of health.
+audit: .venv/.audit ## known vulnerabilities of what is shipped, to dist/audit.json (ARGS='-s osv': ask OSV, not PyPI)
+	@mkdir -p dist
+	@.venv/shipped/bin/python -m pip freeze --exclude-editable >dist/requirements.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement dist/requirements.txt \
+		--format json --output dist/audit.json $(ARGS)
+
+sbom: .venv/.audit ## what is shipped, with versions and licences, to dist/sbom.json (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json .venv/shipped/bin/python
+
 clean: ## remove the virtual environment, what the tests fetched, and all caches
 	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find detector tests -name __pycache__ -prune -exec rm -rf {} +
@@ -52,6 +65,12 @@ needs:
 
 .venv/.eval: pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[eval]'
+	@touch $@
+
+.venv/.audit: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[audit]'
+	'$(PYTHON)' -m venv --clear .venv/shipped
+	.venv/shipped/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(BIN)/python:

@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--mapping", help="the platform's mapping, by name or file")
     topics = command("topics", _topics, "describes the topics, or creates those that are missing")
     topics.add_argument("action", nargs="?", choices=("describe", "create"), default="describe")
+    _add_doctor(command)
     _add_checkpoint(commands, command)
     _add_dead_letters(commands, command)
     shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
@@ -124,6 +125,17 @@ def _add_backtest(command: Any) -> None:
     added.add_argument(
         "--show-ids", action="store_true", help="with ids: personal data; default: digests"
     )
+
+
+def _add_doctor(command: Any) -> None:
+    text = "looks at all that a run needs, says what is wrong and what to do; changes nothing"
+    doctor = command("doctor", _doctor, text)
+    doctor.add_argument("--mapping", help="the platform's mapping, by name or file")
+    doctor.add_argument("--json", action="store_true", help="one JSON object; default: text")
+    doctor.add_argument(
+        "--records", type=_count, default=1000, metavar="N",
+        help="try the mapping on the newest N records of the tips topic (default 1000)",
+    )  # fmt: skip
 
 
 def _add_checkpoint(commands: Any, command: Any) -> None:
@@ -249,6 +261,22 @@ def _check_config(chosen: argparse.Namespace) -> int:
         f"{shadow}mapping {build['mapping']}, {len(assembly.settings.currencies)} currencies"
     )
     return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from detector.doctor.examination import examine
+    from detector.doctor.finding import any_failed, to_record, to_text
+
+    assembly = _assemble(chosen)
+    kafka = logging.getLogger("kafka")  # its complaints become findings
+    kafka.addHandler(logging.NullHandler())
+    kafka.propagate = False
+    findings = list(examine(assembly, chosen.records))
+    if chosen.json:
+        sys.stdout.buffer.write(orjson.dumps(to_record(findings)) + b"\n")
+    else:
+        print(to_text(findings))
+    return 1 if any_failed(findings) else 0
 
 
 def _topics(chosen: argparse.Namespace) -> int:

@@ -88,7 +88,7 @@ class Service:
         settings = self.assembly.settings
         metrics = Metrics(self.assembly.build())
         probe = Probe(self.status, settings.ready.max_lag_s, settings.ready.stalled_after_s)
-        http = HttpServer(settings.http.host, settings.http.port, metrics, probe)
+        http = HttpServer(settings.http, metrics, probe)
         self.url = http.url
         log.info("metrics at %s/metrics", http.url)
         companions = self._make_companions(metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,18 @@ InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Points = Annotated[int, Field(ge=0, le=120)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "[::1]", "0.0.0.0", "kafka")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Section(BaseModel):
@@ -62,6 +75,15 @@ class TopicSettings(Section):
     write_scores: bool
     partitions: Annotated[int, Field(ge=1, le=10_000)]
     replication_factor: Annotated[int, Field(ge=1, le=10)]
+    min_insync_replicas: Annotated[int, Field(ge=0, le=10)]
+
+
+class RetentionSettings(Section):
+    flags_days: Days
+    scores_days: Days
+    verdicts_days: Days
+    dead_letters_days: Days
+    rekeyed_days: Days
 
 
 class InputSettings(Section):
@@ -215,6 +237,21 @@ class BreakerSettings(Section):
 class HttpSettings(Section):
     host: Annotated[str, Field(min_length=1)]
     port: Port
+    tls_certificate_file: str
+    tls_key_file: str
+    username: Annotated[str, Field(pattern=r"^[^:]*$")]
+    password_file: str
+    token_file: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the port."""
+        return is_loopback(self.host)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether /metrics asks who is there."""
+        return bool(self.username or self.token_file)
 
 
 class ReadySettings(Section):

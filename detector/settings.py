@@ -43,6 +43,7 @@ from detector.setting_sections import (
     MoneySettings,
     PolicySettings,
     ReadySettings,
+    RetentionSettings,
     SchoolSettings,
     ScoredKind,
     Section,
@@ -66,6 +67,7 @@ class Settings(Section):
     delivery: Literal["exactly_once", "at_least_once"]
     kafka: KafkaSettings
     topics: TopicSettings
+    retention: RetentionSettings
     input: InputSettings
     money: MoneySettings
     currencies: dict[str, CurrencySettings]
@@ -278,6 +280,7 @@ def check_relations(settings: Settings, problems: Problems) -> None:
             f"session_timeout_ms = {kafka.session_timeout_ms}: expected at most "
             f"max_poll_interval_ms = {kafka.max_poll_interval_ms}",
         )
+    _check_http(settings.http, problems)
     learning = settings.learning
     if learning.reviewer_weight_change > learning.day_weight_change:
         problems.add_line(
@@ -300,10 +303,26 @@ def check_relations(settings: Settings, problems: Problems) -> None:
             "expected tier_a > tier_b > tier_c",
         )
     topics = settings.topics
+    if topics.min_insync_replicas > topics.replication_factor:
+        problems.add_line(
+            "topics",
+            f"min_insync_replicas = {topics.min_insync_replicas}: expected at most "
+            f"replication_factor = {topics.replication_factor}",
+        )
     names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, topics.verdicts,
              topics.accounts, settings.rekeyed_topic, settings.checkpoints_topic]  # fmt: skip
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add_line("topics", f'"{name}" stands for two topics: expected different names')
+
+
+def _check_http(http: HttpSettings, problems: Problems) -> None:
+    for one, other in (("tls_certificate_file", "tls_key_file"), ("username", "password_file")):
+        if bool(getattr(http, one)) != bool(getattr(http, other)):
+            problems.add_line(
+                "http",
+                f'{one} = "{getattr(http, one)}" and {other} = "{getattr(http, other)}": '
+                "expected both or neither",
+            )
 
 
 def read_password(settings: KafkaSettings) -> str:

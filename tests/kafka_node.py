@@ -275,20 +275,28 @@ class KafkaNode:
     def _properties_file(self) -> Path:
         return self.directory / "server.properties"
 
-    def _write_properties(self) -> None:
+    def _properties(self) -> dict[str, str]:
         controller = f"{HOST}:{self._controller_port}"
-        properties = PROPERTIES | {
+        return PROPERTIES | {
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self._data),
         }
-        lines = [f"{name}={value}\n" for name, value in (properties | self._config).items()]
+
+    def _write_properties(self) -> None:
+        properties = self._properties() | self._config
+        lines = [f"{name}={value}\n" for name, value in properties.items()]
         self._properties_file.write_text("".join(lines), "utf-8")
+
+    def _format_options(self) -> list[str]:
+        """What else the storage is formatted with, such as users."""
+        return []
 
     def _format(self) -> None:
         """Make the empty storage that a node in KRaft mode wants to find."""
-        tool = ("kafka.tools.StorageTool", "format", "--cluster-id", uuid.uuid4().hex, "--config")
+        tool = ("kafka.tools.StorageTool", "format", "--cluster-id", uuid.uuid4().hex,
+                *self._format_options(), "--config")  # fmt: skip
         done = subprocess.run(
             self._java("-XX:TieredStopAtLevel=1", *tool), capture_output=True, text=True
         )

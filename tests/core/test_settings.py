@@ -69,6 +69,11 @@ session_timeout_ms = 400000
 
 [topics]
 flags = "tips"
+min_insync_replicas = 2
+
+[http]
+username = "prometheus"
+tls_key_file = "tls.key"
 
 [money]
 base_currency = "XYZ"
@@ -85,8 +90,11 @@ CONTRADICTORY_MESSAGE = """\
 {path}: kafka: security_protocol = "PLAINTEXT" and sasl_mechanism = "PLAIN": \
 expected both or neither to be SASL
 {path}: kafka: session_timeout_ms = 400000: expected at most max_poll_interval_ms = 300000
+{path}: http: tls_certificate_file = "" and tls_key_file = "tls.key": expected both or neither
+{path}: http: username = "prometheus" and password_file = "": expected both or neither
 {path}: thresholds.binge: low = 0.9, medium = 0.5, high = 0.6: expected low <= medium <= high
 {path}: credit: tier_a = 100, tier_b = 60, tier_c = 60: expected tier_a > tier_b > tier_c
+{path}: topics: min_insync_replicas = 2: expected at most replication_factor = 1
 {path}: topics: "tips" stands for two topics: expected different names"""
 
 
