@@ -173,9 +173,10 @@ def _run(chosen: argparse.Namespace) -> int:
     failed = assembly.check_policy()
     if failed:
         raise PolicyError("\n".join(failed))
-    service = Service(assembly)
+    service = Service(assembly, chosen.config)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: service.stop())
+    signal.signal(signal.SIGHUP, lambda *_: service.reload())
     return 0 if service.run() else 1
 
 

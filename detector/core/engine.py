@@ -74,6 +74,7 @@ class Engine:
             remembered.
         dedupe: whether a repeated event id is skipped; if not, none is remembered.
         candidate: another pack and other thresholds, on trial; None for no trial.
+        ids: what ids are, where they are not the platform's own: state with others is refused.
 
     Attributes:
         watermark_ms: the newest event time seen.
@@ -90,6 +91,7 @@ class Engine:
         views: frozenset[str] = VIEWS,
         dedupe: bool = True,
         candidate: Candidate | None = None,
+        ids: str | None = None,
     ) -> None:
         if not views <= VIEWS:
             raise ValueError(f"views: found {sorted(views)}, expected some of {sorted(VIEWS)}")
@@ -124,6 +126,7 @@ class Engine:
             "base currency decimals": currencies.base_decimals,
             "zone": config.zone,
             "views": sorted(views),
+            "pseudonym key": ids,
         }
         self._own_stores: tuple[Store, ...] = (
             Store("tippers", self._tipper_view.tippers, bytes, checked),
@@ -344,7 +347,7 @@ class Engine:
         self._streamer_view.begin_epoch()
         stores = list(zip(self._stores, cuts, strict=True))
         head = Head(
-            self._meaning,
+            {name: value for name, value in self._meaning.items() if value is not None},
             all(cut.is_whole for cut in cuts),
             self.watermark_ms,
             {store.section: cut.counters for store, cut in stores},
