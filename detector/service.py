@@ -98,7 +98,7 @@ class Service:
         if self._is_reload_asked:
             reloader.ask()
         try:
-            worker = self.make_worker(metrics, reloader)
+            worker = self.make_worker(metrics)
             if worker is None:
                 return True
             _spare_the_collector()
@@ -112,7 +112,7 @@ class Service:
             if self._verdicts is not None:
                 self._verdicts.close()
 
-    def make_worker(self, metrics: Metrics, reloader: Reloader) -> Worker | None:
+    def make_worker(self, metrics: Metrics) -> Worker | None:
         """The loop and its clients; None if asked to stop before a broker answered."""
         settings = self.assembly.settings
         widths = self._ensure_topics()
@@ -136,16 +136,21 @@ class Service:
         clock = WallClock()
         opener = Opener(
             source, checkpoints,
-            lambda partition: reloader.in_force.make_lane(partition, partitions),
+            lambda partition: self._in_force.make_lane(partition, partitions),
             settings.checkpoints_topic,
             SaveEvery(settings.checkpoint.interval_s, settings.checkpoint.records), clock,
-            lambda lane: reloader.in_force.make_learner(lane, verdicts),
+            lambda lane: self._in_force.make_learner(lane, verdicts),
         )  # fmt: skip
         return Worker(
             source, sink, clock, opener, checkpoints, settings.topics.tips, metrics,
             Pace(settings.commit.interval_ms / 1000, settings.merge.idle_after_s),
-            Breaker(settings.breaker.max_share, settings.breaker.records), self.status, reloader,
+            Breaker(settings.breaker.max_share, settings.breaker.records), self.status,
+            self._reloader,
         )  # fmt: skip
+
+    @property
+    def _in_force(self) -> Assembly:
+        return self.assembly if self._reloader is None else self._reloader.in_force
 
     def _ensure_topics(self) -> dict[str, int]:
         """Partitions by topic; waits until there is a tips topic. Empty: asked to stop."""

@@ -28,7 +28,7 @@ NAMING = (
 
 _LEAST_KEY_BYTES, _MOST_KEY_BYTES = 32, 4_096
 _REMEMBERED = 65_536
-_DIGEST_BYTES = 16
+_DIGEST_BYTES, _CHARS = 16, 22
 
 
 class Pseudonyms:
@@ -47,7 +47,7 @@ class Pseudonyms:
 
     >>> pseudonyms = Pseudonyms(bytes(32), version=1)
     >>> pseudonyms.of("u1"), pseudonyms.of("u1") == Pseudonyms(bytes(32), 1).of("u1")
-    ('p1_7TyuPwHI72fuoPJgvjEuOQ', True)
+    ('p1_NwPu5H9LxolWJruBLtSs2A', True)
     >>> pseudonyms
     Pseudonyms(version=1)
     """
@@ -69,6 +69,16 @@ class Pseudonyms:
     def of(self, text: str) -> str:
         """The pseudonym of an id."""
         return self._remembered(text)
+
+    def once(self, text: str) -> str:
+        """The pseudonym of an id; what looks like a pseudonym of this key is taken for one.
+
+        >>> pseudonyms = Pseudonyms(bytes(32), version=1)
+        >>> pseudonyms.once(pseudonyms.of("u1")) == pseudonyms.once("u1")
+        True
+        """
+        is_one = text.startswith(self.prefix) and len(text) == len(self.prefix) + _CHARS
+        return text if is_one else self.of(text)
 
     def conceal(self, event: Event, is_id_made: bool) -> None:
         """Replaces what names somebody, in place.
@@ -93,7 +103,7 @@ _naming = attrgetter(*NAMING)
 
 
 def _digest(key: bytes, text: bytes) -> str:
-    return urlsafe_b64encode(hmac.digest(key, text, "sha256")[:_DIGEST_BYTES])[:22].decode()
+    return urlsafe_b64encode(hmac.digest(key, text, "sha256")[:_DIGEST_BYTES])[:_CHARS].decode()
 
 
 def load_pseudonyms(settings: PseudonymsSettings) -> Pseudonyms | None:
