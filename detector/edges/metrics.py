@@ -164,8 +164,8 @@ METRICS: tuple[Spec, ...] = (
          (("state", STATES),)),
     Spec("ready", "gauge", "1 when assigned and caught up, as /readyz says."),
     Spec("config_reload_successful", "gauge",
-         "1 if the newest configuration seen is in force, or about to be; 0: it was refused, and "
-         "the one before stays."),
+         "0 since a reload was refused: the configuration of before stays in force. 1 when one is "
+         "applied, and from the start."),
     Spec("config_reloads_total", "counter",
          "Reloads of the configuration, on SIGHUP or since its files changed. A rise of refused: "
          "look at the log.", (("outcome", ("applied", "refused")),)),
