@@ -4,8 +4,6 @@ right after it leaves."""
 from __future__ import annotations
 
 import logging
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +14,7 @@ from detector.core.cases import Snooze, case_key
 from detector.runtime import checkpoint
 from tests import engines
 from tests.runtime.fake_kafka import Broker
-from tests.runtime.fake_ports import Instance
+from tests.runtime.fake_ports import Instance, make_broker
 from tests.runtime.test_worker import (
     ZERO,
     another,
@@ -30,14 +28,6 @@ from tests.runtime.test_worker import (
 )
 
 
-@cache
-def other_pack(folder: Path) -> Assembly:
-    """The same rules from another file: only the hash differs."""
-    pack = folder / "mine.toml"
-    pack.write_text((engines.POLICIES / "cn.toml").read_text("utf-8") + "\n# mine\n", "utf-8")
-    return changed("policy", pack=str(pack))
-
-
 def changed(section: str, **values: Any) -> Assembly:
     settings = engines.settings()
     one = getattr(settings, section).model_copy(update=values)
@@ -46,7 +36,10 @@ def changed(section: str, **values: Any) -> Assembly:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    return other_pack(tmp_path_factory.mktemp("pack"))
+    """The same rules from another file: only the hash differs."""
+    pack = tmp_path_factory.mktemp("pack") / "mine.toml"
+    pack.write_text((engines.POLICIES / "cn.toml").read_text("utf-8") + "\n# mine\n", "utf-8")
+    return changed("policy", pack=str(pack))
 
 
 def hashes(broker: Broker) -> list[str]:
@@ -142,10 +135,7 @@ def test_a_change_comes_about_while_nothing_is_read_and_while_nothing_is_owned(
     one.reloads.offer(other)
     one.turn()
     assert one.reloads.in_force is other
-    broker = one.worker  # no partition is assigned to a second member
-    assert broker.owned
-    _, two = running(partitions=1)
-    two.worker.owned.clear()
+    two = Instance(assembly(), make_broker(assembly()), "two")
     two.reloads.offer(other)
     two.turn()
     assert two.reloads.in_force is other
