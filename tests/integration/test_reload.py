@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,20 +90,21 @@ def story(kafka: KafkaNode, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
     kafka.create_topic(f"{prefix}-scores", 1)
     with detector() as one:
-        kafka.produce(f"{prefix}-tips", feed[:500])
-        until(lambda: committed(kafka, prefix) == 500)
+        kafka.produce(f"{prefix}-tips", feed[:300])
+        until(lambda: committed(kafka, prefix) == 300)
         one.wait_ready()
         _refuse(one, folder, pack, told)
         write_config(folder, pack)
         until(lambda: one.metric("config_reload_successful") == 1)
-        kafka.produce(f"{prefix}-tips", feed[500:1_000])
+        kafka.produce(f"{prefix}-tips", feed[300:600])
         applied = one.metric("config_reloads_total", outcome="applied")
         write_config(folder, pack + "\n# another\n")  # nobody is told: it finds out by itself
-        at = 1_000
+        at = 600
         while one.metric("config_reloads_total", outcome="applied") == applied:
-            assert at < COUNT - 500, "no reload while records came"
-            kafka.produce(f"{prefix}-tips", feed[at : at + 100])
-            at += 100
+            assert at < COUNT - 300, "no reload while records came"
+            kafka.produce(f"{prefix}-tips", feed[at : at + 20])
+            at += 20
+            time.sleep(0.05)
         told.build = [line for line in one.get("/metrics")[1].splitlines() if "build_info{" in line]
         kafka.produce(f"{prefix}-tips", feed[at : at + 200])
         one.process.kill()
@@ -127,7 +129,7 @@ def _refuse(one: Detector, folder: Path, pack: str, told: Story) -> None:
     one.process.send_signal(signal.SIGHUP)
     until(lambda: one.metric("config_reloads_total", outcome="refused") >= 1)
     told.bad, told.bad_gauge = one.get("/readyz"), one.metric("config_reload_successful")
-    write_config(folder, pack, '[engine]\nzone = "UTC"\n[http]\nport = 1\n')
+    write_config(folder, pack, '[engine]\nzone = "UTC"\n[merge]\nidle_after_s = 9\n')
     one.process.send_signal(signal.SIGHUP)
     until(lambda: "engine.zone" in one.log.read_text())
     told.fixed_log = one.log.read_text()
@@ -162,7 +164,7 @@ def test_a_bad_pack_is_refused_with_all_problems_and_the_detector_stays_ready(
 
 
 def test_what_only_a_restart_can_change_is_named(story: Story) -> None:
-    for key in ("engine.zone", "http.port"):
+    for key in ("engine.zone", "merge.idle_after_s"):
         assert f"{key}: differs from what runs: restart to change it" in story.fixed_log
 
 
