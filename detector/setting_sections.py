@@ -158,6 +158,19 @@ class ShadowSettings(Section):
     config: str
 
 
+class SnoozesSettings(Section):
+    file: str
+
+
+class ReloadSettings(Section):
+    interval_s: Annotated[float, Field(ge=0, le=86_400)]
+
+
+class PseudonymsSettings(Section):
+    key_file: str
+    version: Annotated[int, Field(ge=1, le=999)]
+
+
 ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
 
 

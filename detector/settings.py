@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from detector.core.account import CreditRules
+from detector.core.cases import Snooze
 from detector.core.engine_config import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
@@ -42,12 +43,15 @@ from detector.setting_sections import (
     MergeSettings,
     MoneySettings,
     PolicySettings,
+    PseudonymsSettings,
     ReadySettings,
+    ReloadSettings,
     RetentionSettings,
     SchoolSettings,
     ScoredKind,
     Section,
     ShadowSettings,
+    SnoozesSettings,
     ThresholdSettings,
     TopicSettings,
     WordSettings,
@@ -77,6 +81,7 @@ class Settings(Section):
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
     shadow: ShadowSettings
+    snoozes: SnoozesSettings
     learning: LearningSettings
     words: WordSettings
     school: SchoolSettings
@@ -89,6 +94,8 @@ class Settings(Section):
     alertmanager: AlertmanagerSettings
     console: ConsoleSettings
     canary: CanarySettings
+    reload: ReloadSettings
+    pseudonyms: PseudonymsSettings
     log: LogSettings
 
     @property
@@ -120,8 +127,8 @@ class Settings(Section):
         """The words that messages are searched for."""
         return Lexicon(self.words.child, self.words.adult, self.words.bet)
 
-    def make_engine_config(self) -> EngineConfig:
-        """How one partition's engine is set up."""
+    def make_engine_config(self, snoozes: Mapping[str, Snooze] | None = None) -> EngineConfig:
+        """How one partition's engine is set up, with those of the snoozes' file, if any."""
         engine = self.engine
         return EngineConfig(
             zone=engine.zone,
@@ -143,6 +150,7 @@ class Settings(Section):
             child_rooms=tuple(self.words.child_rooms),
             perks=tuple(self.words.perks),
             learning=self._make_learning_config(),
+            standing_snoozes=snoozes or {},
         )
 
     def make_thresholds(self) -> dict[str, Thresholds]:
@@ -323,6 +331,24 @@ def _check_http(http: HttpSettings, problems: Problems) -> None:
                 f'{one} = "{getattr(http, one)}" and {other} = "{getattr(http, other)}": '
                 "expected both or neither",
             )
+
+
+def find_beside(name: str, beside: Path | None) -> Path:
+    """The file of a relative path: beside the operator's config file if it is there."""
+    path = Path(name)
+    if beside is not None and (beside.parent / path).exists():
+        return beside.parent / path
+    return path
+
+
+def differences(changed: dict[str, Any], base: dict[str, Any], at: str = "") -> Iterator[str]:
+    """Dotted keys of the values in `changed` that are not the same in `base`."""
+    for key, value in changed.items():
+        known = base.get(key)
+        if isinstance(value, dict) and isinstance(known, dict):
+            yield from differences(value, known, f"{at}{key}.")
+        elif value != known:
+            yield f"{at}{key}"
 
 
 def read_password(settings: KafkaSettings) -> str:

@@ -68,16 +68,20 @@ class StreamerView:
         shadow: Shadow | None = None,
     ) -> None:
         unit, scale = currencies.base, 10**currencies.base_decimals
-        self._fusion = fusion
         self._corrected = corrected
-        self._shadow = shadow
-        self._counts = RoomCounts(policy)
         self._gambling = Gambling(unit, scale)
         self._ring = Ring()
         self.streamers: Generations[Room] = Generations(max_entries, idle_ms)
         self.surges: Generations[Surge] = Generations(max_entries, idle_ms)
         self.surging_minutes = 0
         self._epoch = 0
+        self.reconfigure(policy, fusion, shadow)
+
+    def reconfigure(self, policy: Policy, fusion: Fusion, shadow: Shadow | None) -> None:
+        """Judges by these from now on, as `Args` of the class has them; what is known stays."""
+        self._fusion = fusion
+        self._shadow = shadow
+        self._counts = RoomCounts(policy)
 
     def begin_epoch(self) -> None:
         """To be called when both maps are cut: from now on nothing in them is changed in place."""

@@ -41,9 +41,9 @@ def feed(assembly: Assembly, path: Path, speed: float) -> int:
             compression_type="lz4", max_request_size=64 * 1024 * 1024,
         )  # fmt: skip
         futures, sent = [], 0
-        pace = _Pace(speed)
+        pace, decoder = _Pace(speed), assembly.make_plain_decoder()
         for line in tqdm(_lines(path), unit=" records", disable=not sys.stderr.isatty()):
-            event = assembly.decoder.decode(line, time.time_ns() // 1_000_000)
+            event = decoder.decode(line, time.time_ns() // 1_000_000)
             key = None
             if isinstance(event, Event):
                 pace.wait_for(event.event_time_ms)

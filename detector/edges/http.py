@@ -59,7 +59,8 @@ class Probe:
             return False, "how far behind is not known yet"
         if status.lag_s > self._max_lag_s:
             return False, f"{status.lag_s:.0f} s behind, allowed are {self._max_lag_s:.0f} s"
-        return True, f"{status.partitions} partitions, {status.lag_records} records behind"
+        notice = status.notice and f"; {status.notice}"
+        return True, f"{status.partitions} partitions, {status.lag_records} records behind{notice}"
 
 
 class HttpServer:

@@ -193,6 +193,14 @@ METRICS: tuple[Spec, ...] = (
     Spec("worker_state", "gauge", "1 for what the loop is at, 0 for the rest.",
          (("state", STATES),)),
     Spec("ready", "gauge", "1 when assigned and caught up, as /readyz says."),
+    Spec("config_reload_successful", "gauge",
+         "0 since a reload was refused: the configuration of before stays in force. 1 when one is "
+         "applied, and from the start."),
+    Spec("config_reloads_total", "counter",
+         "Reloads of the configuration, on SIGHUP or since its files changed. A rise of refused: "
+         "look at the log.", (("outcome", ("applied", "refused")),)),
+    Spec("config_last_reload_timestamp_seconds", "gauge",
+         "When the configuration in force was taken over, Unix time; the start without a reload."),
     Spec("build_info", "gauge", "1; its labels say what runs.",
          (("version", ()), ("policy", ()), ("policy_hash", ()), ("mapping", ()))),
 )  # fmt: skip
@@ -259,7 +267,9 @@ class Metrics:
     def __init__(self, build: dict[str, str]) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self._by_name: dict[str, Any] = {spec.name: self._make(spec) for spec in METRICS}
-        self._by_name["build_info"].labels(version=detector.__version__, **build).set(1)
+        self._build: dict[str, str] = {}
+        self._show_build(build)
+        self._by_name["config_reload_successful"].set(1)
         self._totals: dict[tuple[str, _Total], int] = {}
         self._set_lag(None, None)
 
@@ -280,6 +290,29 @@ class Metrics:
             if values:
                 metric.labels(*values)
         return metric
+
+    def started(self, now_s: float) -> None:
+        """The configuration of the start is in force, Unix time."""
+        self._by_name["config_last_reload_timestamp_seconds"].set(now_s)
+
+    def reloaded(self, build: dict[str, str], now_s: float) -> None:
+        """Another configuration is in force: label → value of `build_info`; Unix time."""
+        self._show_build(build)
+        self._by_name["config_reloads_total"].labels("applied").inc()
+        self._by_name["config_last_reload_timestamp_seconds"].set(now_s)
+        self._by_name["config_reload_successful"].set(1)
+
+    def reload_refused(self) -> None:
+        """A configuration could not be used; the one before stays in force."""
+        self._by_name["config_reloads_total"].labels("refused").inc()
+        self._by_name["config_reload_successful"].set(0)
+
+    def _show_build(self, build: dict[str, str]) -> None:
+        info, shown = self._by_name["build_info"], {"version": detector.__version__, **build}
+        info.labels(**shown).set(1)
+        if self._build and self._build != shown:
+            info.remove_by_labels(self._build)
+        self._build = shown
 
     def batch(self, tally: Tally) -> None:
         """Adds what one committed batch led to."""

@@ -286,6 +286,11 @@ class Checkpointer:
         """Whether `step` has something to write."""
         return self._under_way is not None or self._is_due(now_s)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was processed is in the newest complete save."""
+        return self.manifest is not None and self._under_way is None and not self._records
+
     def hurry(self) -> None:
         """Makes the next save due as soon as there is anything to save."""
         self._begun_s = float("-inf")

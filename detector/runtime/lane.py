@@ -8,7 +8,7 @@ lane's saved state; the records between that and the committed offset are replay
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -41,6 +41,20 @@ class OutputTopics(NamedTuple):
     dead_letters: str
     rekeyed: str
     scores: str | None = None
+
+
+class Rules(NamedTuple):
+    """What lanes judge by, and what can be another between two commits.
+
+    Attributes:
+        decoder: bytes to events.
+        policy: name@hash of the pack in force, for dead letters.
+        configure: makes an engine judge by them; it keeps its state.
+    """
+
+    decoder: Decoder
+    policy: str
+    configure: Callable[[Engine], None]
 
 
 class Lane(Protocol):
@@ -78,6 +92,9 @@ class Lane(Protocol):
             is_idle: whether the log's end was reached some time ago.
             steady_s: now.
         """
+
+    def judge_by(self, rules: Rules) -> None:
+        """Other rules from the next record on; nothing of the lane's state is lost."""
 
     def save_all(self) -> Iterator[bytes]: ...
     def save_changes(self) -> Iterator[bytes]: ...
@@ -151,6 +168,11 @@ class TipsLane:
                 key = rekeyer.view.encode()
                 outputs.append(Output(self._topics.rekeyed, key, batch, [], target))
         return outputs
+
+    def judge_by(self, rules: Rules) -> None:
+        self._decode = rules.decoder.decode
+        self._refuse.policy = rules.policy
+        rules.configure(self._engine)
 
     def _count(
         self, decision: Decision, record: Record, tally: Tally, outputs: list[Output]
@@ -256,6 +278,11 @@ class RekeyedLane:
 
     def promise(self, sources: int, is_idle: bool, steady_s: float) -> list[Output]:
         return []
+
+    def judge_by(self, rules: Rules) -> None:
+        self._refuse.policy = rules.policy
+        for engine in self.engines:
+            rules.configure(engine)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -371,12 +398,15 @@ class Refusal:
         partition: theirs.
         topic: of the dead letters.
         policy: name@hash of the pack in force.
+
+    Attributes:
+        policy: as given; may be set anew.
     """
 
     def __init__(self, partition: Partition, topic: str, policy: str) -> None:
+        self.policy = policy
         self._partition = partition
         self._topic = topic
-        self._policy = policy
 
     def __call__(
         self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
@@ -391,7 +421,7 @@ class Refusal:
             ("partition", str(self._partition.partition).encode()),
             ("offset", str(record.offset).encode()),
             ("version", detector.__version__.encode()),
-            ("policy", self._policy.encode()),
+            ("policy", self.policy.encode()),
         ]
         # Kafka's producer takes no record without both key and value.
         key = b"" if record.key is None and record.value is None else record.key

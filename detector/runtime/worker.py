@@ -31,6 +31,7 @@ from detector.runtime.ports import (
     Source,
     Stop,
 )
+from detector.runtime.reload import Gate, Reloads
 from detector.runtime.status import Pace, Status
 from detector.runtime.tally import Tally
 
@@ -67,6 +68,7 @@ class Worker:
         pace: how long to wait.
         breaker: stops the process when too many events fail.
         status: kept up to date.
+        reloads: where other rules come from while it runs; None for none.
 
     Attributes:
         owned: the partitions that are ours and open.
@@ -75,7 +77,7 @@ class Worker:
     def __init__(
         self, source: Source, sink: Sink, clock: Clock, opener: Opener,
         checkpoints: Checkpoints | None, tips: str, telemetry: Telemetry,
-        pace: Pace, breaker: Breaker, status: Status,
+        pace: Pace, breaker: Breaker, status: Status, reloads: Reloads | None = None,
     ) -> None:  # fmt: skip
         self._source = source
         self._sink = sink
@@ -87,6 +89,7 @@ class Worker:
         self._pace = pace
         self._breaker = breaker
         self._status = status
+        self._gate = None if reloads is None else Gate(reloads, clock)
         self.owned: dict[Partition, Owned] = {}
         self._at_end_s: dict[Partition, float] = {}
         self._idle: set[Partition] = set()
@@ -157,8 +160,12 @@ class Worker:
             self._breaker.count(tallies)
         is_settled = self._source.is_settled()
         is_whole = True
+        if self._gate is not None:
+            self._gate.prepare(self.owned.values())
         if touched or is_settled:  # what can wait for the end of a rebalance does
             is_whole = self._commit(tallies, outputs, touched, membership)
+        if self._gate is not None and is_whole:
+            self._gate.pass_on(self.owned.values())
         if membership is not None and is_settled:
             self._open_missing()
         self._look()

@@ -40,6 +40,11 @@ def exposition() -> str:
     metrics.committed(1_772_380_802_000)
     metrics.rebalanced(Changes(assigned={Partition("tips", 0)}))
     metrics.aborted()
+    metrics.started(1_772_380_700)
+    metrics.reloaded(
+        {"policy": "cn 2", "policy_hash": "def", "mapping": "canonical"}, 1_772_380_750
+    )
+    metrics.reload_refused()
     lane = Assembly.load(None).make_lane(Partition("tips", 0), 1)
     save = Save("0.0", 1, 2_000, "digest")
     manifest = Manifest(100, 1_772_380_800_000, "1", 0, (save,))
