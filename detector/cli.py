@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("run", _run, "the sidecar: Kafka in, flags out, /metrics /healthz /readyz")
+    _add_console(command)
     demo = command("demo", _demo, "everything on this machine: broker, tips, detector, metrics")
     demo.add_argument("--seconds", type=float, help="end after this long; default: until Ctrl-C")
     demo.add_argument("--rate", type=int, default=1000, help="tips a second (default 1000)")
@@ -104,6 +105,17 @@ def _parser() -> argparse.ArgumentParser:
     shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
     shown.add_argument("name", choices=(*NAMES, "asyncapi"))
     return parser
+
+
+def _add_console(command: Any) -> None:
+    text = "the reviewers' pages: cases, their evidence, verdicts; or an entry of its users' file"
+    console = command("console", _console, text)
+    console.add_argument("action", nargs="?", choices=("run", "user"), default="run")
+    console.add_argument("name", nargs="?", metavar="NAME", help="user: the login's name")
+    console.add_argument(
+        "role", nargs="?", choices=("reader", "reviewer"), default="reader", metavar="ROLE",
+        help="user: reader or reviewer; the password is read from the terminal or standard input",
+    )  # fmt: skip
 
 
 def _add_backtest(command: Any) -> None:
@@ -203,6 +215,20 @@ def _run(chosen: argparse.Namespace) -> int:
         signal.signal(each, lambda *_: service.stop())
     signal.signal(signal.SIGHUP, lambda *_: service.reload())
     return 0 if service.run() else 1
+
+
+def _console(chosen: argparse.Namespace) -> int:
+    try:
+        from detector.console.command import print_user, run_console
+    except ImportError as error:
+        raise Stop(
+            f"the console needs its extra: pip install 'tip-detector[console]' ({error})"
+        ) from None
+    if chosen.action == "user":
+        if not chosen.name:
+            raise ConfigError("console user: expected NAME and ROLE")
+        return print_user(chosen.name, chosen.role)
+    return run_console(_assemble(chosen))
 
 
 def _demo(chosen: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic.networks import IPvAnyNetwork
 
 from detector.core.school import SchoolTimes, parse_days, parse_times
 
@@ -20,6 +21,7 @@ Entries = Annotated[int, Field(ge=100, le=100_000_000)]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Points = Annotated[int, Field(ge=0, le=120)]
 
@@ -71,6 +73,7 @@ class TopicSettings(Section):
     accounts: Topic
     rekeyed: InternalTopic
     checkpoints: InternalTopic
+    console: InternalTopic
     tips_key: Literal["tipper", "streamer", "other"]
     write_scores: bool
     partitions: Annotated[int, Field(ge=1, le=10_000)]
@@ -267,6 +270,30 @@ class HttpSettings(Section):
         return bool(self.username or self.token_file)
 
 
+class ConsoleSettings(Section):
+    host: Annotated[str, Field(min_length=1)]
+    port: Port
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?$")]
+    database: SecretStr
+    language: Literal["en", "zh"]
+    access: Literal["open", "users", "proxy"]
+    users_file: str
+    proxy_user_header: HeaderName
+    proxy_role_header: HeaderName
+    proxy_addresses: list[IPvAnyNetwork]
+    pseudonym_key: SecretStr = SecretStr("")
+    page_rows: Annotated[int, Field(ge=10, le=500)]
+    expire_days: Days
+    keep_days: Days
+    evidence_days: Annotated[int, Field(ge=1, le=365)]
+    evidence_records: Annotated[int, Field(ge=100, le=10_000_000)]
+    evidence_s: Annotated[float, Field(gt=0, le=60)]
+
+    def case_url(self, case_id: str) -> str:
+        """Where a reviewer finds a case; empty where `url` is not set."""
+        return f"{self.url.rstrip('/')}/cases/{case_id}" if self.url else ""
+
+
 class ReadySettings(Section):
     max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
@@ -294,14 +321,6 @@ class AlertmanagerSettings(Section):
     def urls(self) -> list[str]:
         """One for each Alertmanager; none: nobody is told."""
         return [each.strip() for each in self.url.split(",") if each.strip()]
-
-
-class ConsoleSettings(Section):
-    url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?$")]
-
-    def case_url(self, case_id: str) -> str:
-        """Where a reviewer finds a case; empty where `url` is not set."""
-        return f"{self.url.rstrip('/')}/cases/{case_id}" if self.url else ""
 
 
 class CanarySettings(Section):

@@ -262,7 +262,8 @@ class Engine:
         """Applies a reviewer's verdict to what is scored from now on; a repeat is harmless.
 
         One on a flag also settles it: the account's credit, a known minor, and for a false positive
-        some quiet about its subject. A credit record that changes comes with the next decision.
+        some quiet about its subject. An unclear one takes all this back; what the models learned
+        stays learned. A credit record that changes comes with the next decision.
         """
         outcome = self._learning.learn(verdict, self.watermark_ms)
         flagged = self._learning.flags.get(verdict.flag_id or "")
@@ -274,8 +275,13 @@ class Engine:
             self._credit.waiting.append(record)
         if verdict.judgement == "false_positive":
             self._cases.snooze(flagged.kind, *subject, now_ms + self._snooze_ms, now_ms)
-        elif (verdict.judgement, flagged.kind) == ("confirmed", "minor"):
-            self._tipper_view.confirm_minor(flagged.subject_id, now_ms)
+        elif verdict.judgement == "unclear":
+            self._cases.snooze(flagged.kind, *subject, now_ms, now_ms)
+        if flagged.kind == "minor":
+            is_minor = verdict.judgement == "confirmed"
+            view = self._tipper_view
+            settle = view.confirm_minor if is_minor else view.doubt_minor
+            settle(flagged.subject_id, now_ms)
         return outcome
 
     def learning_figures(self) -> dict[str, Any]:

@@ -209,6 +209,22 @@ METRICS: tuple[Spec, ...] = (
 assert set(METRICS[0].labels[0][1]) == set(EventType.__args__)  # type: ignore[attr-defined]
 
 
+def make_metric(spec: Spec, registry: CollectorRegistry) -> Any:
+    """The counter, gauge or histogram, with a series for every closed set of labels."""
+    names = [label for label, _ in spec.labels]
+    name = PREFIX + spec.name
+    if spec.kind == "counter":
+        metric: Any = Counter(name, spec.help, names, registry=registry)
+    elif spec.kind == "gauge":
+        metric = Gauge(name, spec.help, names, registry=registry)
+    else:
+        metric = Histogram(name, spec.help, names, registry=registry, buckets=spec.buckets)
+    for values in product(*(values for _, values in spec.labels)):
+        if values:
+            metric.labels(*values)
+    return metric
+
+
 class ScoreHistogram(Collector):
     """The score histogram, counted by the engines' batches rather than observed one by one."""
 
@@ -278,18 +294,7 @@ class Metrics:
             scores = ScoreHistogram(spec)
             self.registry.register(scores)
             return scores
-        names = [label for label, _ in spec.labels]
-        name = PREFIX + spec.name
-        if spec.kind == "counter":
-            metric: Any = Counter(name, spec.help, names, registry=self.registry)
-        elif spec.kind == "gauge":
-            metric = Gauge(name, spec.help, names, registry=self.registry)
-        else:
-            metric = Histogram(name, spec.help, names, registry=self.registry, buckets=spec.buckets)
-        for values in product(*(values for _, values in spec.labels)):
-            if values:
-                metric.labels(*values)
-        return metric
+        return make_metric(spec, self.registry)
 
     def started(self, now_s: float) -> None:
         """The configuration of the start is in force, Unix time."""

@@ -31,6 +31,7 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
             **_kept(days.dead_letters_days),
             "max.message.bytes": str(2 * 1024 * 1024),
         },
+        settings.console_topic: {"retention.ms": str(90 * _DAY_MS)},
         **own_configs(settings),
     }
     return {name: _insync(settings) | config for name, config in configs.items()}
@@ -103,6 +104,30 @@ def ensure_own_topics(settings: Settings) -> dict[str, int]:
     finally:
         admin.close()
     return {tips: width[tips], rekeyed: width[rekeyed]}
+
+
+def ensure_review_topics(settings: Settings) -> None:
+    """Makes the topics that the console writes to, where they are missing.
+
+    Raises:
+        KafkaError: no broker answers.
+        Stop: not allowed.
+    """
+    names = [settings.topics.verdicts, settings.console_topic]
+    admin = KafkaAdminClient(**client_options(settings.kafka))
+    try:
+        there = _widths(admin, names)
+        for name in names:
+            if name not in there:
+                config = topic_configs(settings)[name]
+                _create(admin, settings, name, settings.topics.partitions, config)
+    except REFUSED as error:
+        raise Stop(
+            f"the topics {', '.join(names)} cannot be made ({error}): have somebody who may run "
+            "`tip-detector topics create`"
+        ) from error
+    finally:
+        admin.close()
 
 
 def create_topics(settings: Settings) -> list[str]:
