@@ -19,12 +19,21 @@ from detector.core.crowd import (
     MAX_TIPPERS,
     PRIZES,
     RETURNED,
+    VALUE,
     WIDTH,
     Crowd,
     mark,
 )
 from detector.core.detectors.gambling import NOTHING_STAKED, Stakes, weigh
-from detector.core.detectors.ring import NO_GROUP, Group, Returns, Tempo, gather
+from detector.core.detectors.ring import (
+    NO_GROUP,
+    Group,
+    Returns,
+    Tempo,
+    gather,
+    is_in_group,
+    is_paid_back,
+)
 from detector.core.event import Event
 from detector.core.rounds import Rounds
 from detector.core.tipper import HOUR_MS
@@ -163,9 +172,12 @@ class Room:
         while len(payees) > _MAX_PAYEES:
             del payees[next(iter(payees))]
 
-    def is_member(self, at: int) -> bool:
-        """Whether the tipper of this row is linked to others, or got money back."""
-        return self.crowd.is_linked(at) or self.crowd.rows[at + RETURNED] > 0
+    def is_member(self, at: int, at_ms: int) -> bool:
+        """Whether the tipper of this row is of the linked group, or got money back, at a moment."""
+        rows = self.crowd.rows
+        if is_paid_back(rows[at + RETURNED], rows[at + VALUE]):
+            return True
+        return self.crowd.is_linked(at) and is_in_group(self.crowd, at, at_ms)
 
     def add_room_event(self, event: Event) -> None:
         """Notes when an occasion or a lottery is on."""

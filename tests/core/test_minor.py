@@ -188,7 +188,7 @@ def test_what_a_reviewer_confirmed_makes_the_next_evening_graver() -> None:
         world.go_on(first_half)
         return world.highest("t")
 
-    assert highest(False) + 0.2 < highest(True)
+    assert highest(False) + 0.1 < highest(True)
 
 
 def test_a_declared_minor_is_remembered_when_nothing_is_declared_later() -> None:

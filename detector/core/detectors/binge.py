@@ -1,15 +1,14 @@
 """Impulsive binges (激情打赏): a session that runs away from the tipper's own sessions.
 
 A session is a run of tips without a pause of half an hour; combos of one gift are one decision.
-It is a case when its sum leaves what the tipper gives in a session or a day, is more than the site
-sees in all but one session of a hundred, and something else of it runs away as well: its tempo, its
-gifts, recharges in between. A tipper without sessions to compare with is judged against the site's
+It is a case when its sum leaves what the tipper gives in a session or a day, is no everyday one for
+the site, and something else of it runs away as well: its tempo, its gifts, recharges in between. A tipper without sessions to compare with is judged against the site's
 sessions alone, and less sure.
 """
 
 from __future__ import annotations
 
-from math import exp, log
+from math import exp, log, sqrt
 
 from detector.core.detectors.account import account_reasons
 from detector.core.evidence import (
@@ -21,13 +20,14 @@ from detector.core.evidence import (
     strength,
 )
 from detector.core.features import Features
-from detector.core.population import Z_99
+from detector.core.population import Z_99, Typical
 from detector.core.reasons import Reason
 from detector.core.tipper import HOUR_MS
 
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
+_MODEST = 0.9  # of a sum that is large for its tipper, and not for the site
 _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
@@ -149,10 +149,22 @@ def _amount(f: Features) -> float:
     if f.days >= HABIT_FROM and f.day_sum is not None:
         own.append(f.day_sum / _day_limit(f))
     amount = strength(max(own)) * (0.8 + 0.2 * above_site) if own else _SITE_ALONE * above_site
-    if site is not None and f.session_sum < site.high:
-        amount *= f.session_sum / site.high
+    if site is not None:
+        amount *= _noticeable(f.session_sum, site)
     is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
     return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+
+
+def _noticeable(session_sum: float, site: Typical) -> float:
+    """1 for a sum that one session of a hundred has on the site; little for an everyday one.
+
+    The own sessions count first: a modest account that runs away is modest still. So only what is
+    below the middle between an everyday session and a large one, in logarithms, is made light of.
+    """
+    if session_sum >= site.high:
+        return 1.0
+    noticed = sqrt(site.middle * site.high)
+    return _MODEST * min(1.0, session_sum / noticed)
 
 
 def _gift_size(f: Features) -> float:
