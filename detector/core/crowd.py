@@ -178,27 +178,17 @@ class Crowd:
         rows[at + VALUE] = value if value < LARGEST else LARGEST
         return at
 
-    def give_back(self, event: Event) -> int:
-        """Enters a payout; where the row of the tipper who got it begins, -1 if nobody's here.
+    def payee_of(self, event: Event) -> int:
+        """Where the row of the tipper who got a payout begins, -1 if nobody's here.
 
-        A payout is a tipper's if the account is his, or the instrument one that he paid with. A
-        prize of more than all that he tipped is a prize, and not his money coming back; nor is one
-        to somebody who shares nothing with anybody.
+        A payout is a tipper's if the account is his, or the instrument one that he paid with.
         """
         at = self._places.get(mark(event.account_id), -1)
         if at < 0 and event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if instrument in self.instruments:
                 at = self._place_of_instrument(instrument)
-        value = event.value_minor or 0
-        if at >= 0 and not self._is_won(at, event.reason, value):
-            self.credit(at, value)
         return at
-
-    def _is_won(self, at: int, reason: str | None, value: int) -> bool:
-        if reason not in PRIZES:
-            return False
-        return value > self.rows[at + VALUE] or (reason == "prize" and not self.is_linked(at))
 
     def credit(self, at: int, value: int) -> None:
         """Notes what came back to the tipper of this row, minor units of the base currency."""

@@ -130,9 +130,7 @@ class Counts(NamedTuple):
         return (with_it + _SITE_WORTH * site_share) / (hours + _SITE_WORTH)
 
 
-def unlike(
-    counts: Counts, trait: int, expected: float, convincing: float = _CONVINCING
-) -> float:
+def unlike(counts: Counts, trait: int, expected: float, convincing: float = _CONVINCING) -> float:
     """How surely the recent hours have the trait more often than `expected`, 0..1.
 
     `convincing`: nats that are half a proof; fewer where other evidence is asked for beside it.

@@ -2,8 +2,8 @@
 
 A session is a run of tips without a pause of half an hour; combos of one gift are one decision.
 It is a case when its sum leaves what the tipper gives in a session or a day, is no everyday one for
-the site, and something else of it runs away as well: its tempo, its gifts, recharges in between. A tipper without sessions to compare with is judged against the site's
-sessions alone, and less sure.
+the site, and something else of it runs away as well: its tempo, its gifts, recharges in between. A
+tipper without sessions to compare with is judged against the site's sessions alone, and less sure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from detector.core.tipper import HOUR_MS
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
-_MODEST = 0.9  # of a sum that is large for its tipper, and not for the site
+_UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
+_LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening of modest gifts
 _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
@@ -74,8 +75,12 @@ class Binge:
         amount = _amount(f)
         if amount < 0.3:
             return amount * 0.5
-        support = [reason.weight for reason in self._support(f)]
-        return amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * any_of(*support))
+        support = self._support(f)
+        weight = any_of(*(reason.weight for reason in support))
+        score = amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * weight)
+        if _is_modest(f) and not any(reason.code in _UNCONTROLLED for reason in support):
+            return min(score, _LOW_AT_MOST)
+        return score
 
     def explain(self, f: Features) -> list[Reason]:
         reasons = self._amount_reasons(f) + self._support(f)
@@ -155,16 +160,18 @@ def _amount(f: Features) -> float:
     return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
 
 
+def _is_modest(f: Features) -> bool:
+    """Whether one session of a hundred of the site comes to more than this one."""
+    return f.typical_session is not None and f.session_sum < f.typical_session.high
+
+
 def _noticeable(session_sum: float, site: Typical) -> float:
-    """1 for a sum that one session of a hundred has on the site; little for an everyday one.
+    """0..1: how far a sum is from everyday ones on the site.
 
     The own sessions count first: a modest account that runs away is modest still. So only what is
     below the middle between an everyday session and a large one, in logarithms, is made light of.
     """
-    if session_sum >= site.high:
-        return 1.0
-    noticed = sqrt(site.middle * site.high)
-    return _MODEST * min(1.0, session_sum / noticed)
+    return min(1.0, session_sum / sqrt(site.middle * site.high))
 
 
 def _gift_size(f: Features) -> float:

@@ -32,7 +32,7 @@ _STEADY_MS = 7 * DAY_MS
 _STEADY_TIMES = 5
 _COMBO_FROM = 10
 _OWN_FROM = 2  # tips to compare one with: `spread` allows for how little two say
-_MODEST = 3.0  # times the site's extreme: as much as a number of affection explains in a stranger
+_MODEST = 3.0  # times the site's extreme: as much as a number of affection explains in anybody
 _LOVE_NUMBERS = frozenset({"52", "521", "1314", "131452", "5201314", "52013", "5211314"})
 
 _HEAVY_DAYS = 4.0  # more than one long weekend's
@@ -216,22 +216,21 @@ def _support(f: Features) -> list[Reason]:
 
 
 def _is_love_number(f: Features) -> bool:
-    """520, 1314 and the like, as amount or number of gifts, from a supporter.
+    """520, 1314 and the like, as amount or number of gifts.
 
-    From a steady one whatever it comes to; from one who has tipped the streamer before, as long as
-    it is not far above what the site sees.
+    From a steady supporter whatever it comes to; from others as long as it is not far above what
+    the site sees.
     """
     event = f.event
     written = (f.value, event.amount_minor, event.quantity)
     if not any(str(figure).strip("0") in _LOVE_NUMBERS for figure in written):
         return False
     known, site = f.streamer, f.typical_tip
-    if known is None or not known.times or f.before.n < HABIT_FROM:
-        return False
-    if site is not None and f.value <= _MODEST * site.extreme:
+    if site is not None and f.value <= _MODEST * site.extreme and f.before.n >= HABIT_FROM:
         return True
     return (
-        known.times >= _STEADY_TIMES
+        known is not None
+        and known.times >= _STEADY_TIMES
         and f.before.n >= 2 * _STEADY_TIMES
         and event.event_time_ms - known.first_ms >= _STEADY_MS
     )

@@ -156,8 +156,9 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
     )
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
     return Group(
-        max(each.last_ms for each in members), len(members), len(tippers), devices, instruments, len(payees), returned,
-        back_hours, made_together, same_seconds, share, like, device, instrument, money, identity, pace, amount,
+        max(each.last_ms for each in members), len(members), len(tippers), devices, instruments,
+        len(payees), returned, back_hours, made_together, same_seconds, share, like, device,
+        instrument, money, identity, pace, amount,
         _level(device, instrument, money, identity, any_of(pace, soon), amount, is_at_once),
     )  # fmt: skip
 
@@ -249,7 +250,7 @@ def _excess(things: Iterable[int]) -> int:
 def _returned(
     groups: list[list[Tipper]], others: list[Tipper], value: int, gambling: float
 ) -> float:
-    """Share of what was tipped that came back: of the linked, of those paid, or of the whole room's.
+    """Share of what was tipped that came back: of the linked, of those paid, or of all the room's.
 
     More than somebody tipped does not come back to him: that is a prize, or a withdrawal.
     """
