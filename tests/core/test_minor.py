@@ -184,7 +184,7 @@ def test_what_a_reviewer_confirmed_makes_the_next_evening_graver() -> None:
             view = world.engine._tipper_view  # the learner's way in
             view.confirm_minor("t", at("2026-05-01", "12:00"))
         first_half = len(world.decisions)
-        after_school(world, "t", 4, every=1, first_day="2026-05-12", device_id="t-phone")
+        after_school(world, "t", 2, every=1, first_day="2026-05-12", device_id="t-phone")
         world.go_on(first_half)
         return world.highest("t")
 

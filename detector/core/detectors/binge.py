@@ -26,9 +26,10 @@ from detector.core.tipper import HOUR_MS
 
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
+_OWN_FROM = 2  # sessions, or days, to compare with: `spread` allows for how little two say
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
 _UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
-_LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening of modest gifts
+_LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
 _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
@@ -78,7 +79,7 @@ class Binge:
         support = self._support(f)
         weight = any_of(*(reason.weight for reason in support))
         score = amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * weight)
-        if _is_modest(f) and not any(reason.code in _UNCONTROLLED for reason in support):
+        if _is_unsure(f) and not any(reason.code in _UNCONTROLLED for reason in support):
             return min(score, _LOW_AT_MOST)
         return score
 
@@ -99,14 +100,14 @@ class Binge:
 
     def _amount_reasons(self, f: Features) -> list[Reason]:
         reasons, scale = [], self._scale
-        if f.sessions >= HABIT_FROM:
+        if f.sessions >= _OWN_FROM:
             limit = _session_limit(f)
             reasons.append(
                 Reason("session_above_own", "amount", f.session_sum / scale,
                        exp(f.sessions_mean) / scale, limit / scale, self._unit, f.sessions,
                        strength(f.session_sum / limit))
             )  # fmt: skip
-        if f.days >= HABIT_FROM and f.day_sum is not None and f.day_sum > f.session_sum:
+        if f.days >= _OWN_FROM and f.day_sum is not None and f.day_sum > f.session_sum:
             limit = _day_limit(f)
             reasons.append(
                 Reason("day_above_own", "amount", f.day_sum / scale, exp(f.day_mean) / scale,
@@ -149,20 +150,28 @@ def _amount(f: Features) -> float:
     site = f.typical_session
     above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
     own = []
-    if f.sessions >= HABIT_FROM:
+    if f.sessions >= _OWN_FROM:
         own.append(f.session_sum / _session_limit(f))
-    if f.days >= HABIT_FROM and f.day_sum is not None:
+    if f.days >= _OWN_FROM and f.day_sum is not None:
         own.append(f.day_sum / _day_limit(f))
-    amount = strength(max(own)) * (0.8 + 0.2 * above_site) if own else _SITE_ALONE * above_site
+    amount = _SITE_ALONE * above_site
+    if own:
+        amount = max(amount, strength(max(own)) * (0.8 + 0.2 * above_site))
     if site is not None:
         amount *= _noticeable(f.session_sum, site)
     is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
     return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
 
 
-def _is_modest(f: Features) -> bool:
-    """Whether one session of a hundred of the site comes to more than this one."""
-    return f.typical_session is not None and f.session_sum < f.typical_session.high
+def _is_unsure(f: Features) -> bool:
+    """Whether the sum is large for the tipper alone, and not for the site.
+
+    Where hardly any own sessions are known, larger than all but one of a thousand is asked for.
+    """
+    site = f.typical_session
+    if site is None:
+        return True
+    return f.session_sum < (site.high if f.sessions >= HABIT_FROM else site.extreme)
 
 
 def _noticeable(session_sum: float, site: Typical) -> float:
@@ -198,7 +207,7 @@ def _decisions_limit(f: Features) -> float:
 
     One in a hundred of his own passes it, or one in a thousand of the site's.
     """
-    if f.sessions < HABIT_FROM:
+    if f.sessions < _OWN_FROM:
         site = f.typical_session_tips
         return _UNKNOWN_TIPS_LIMIT if site is None else max(2 * _HANDFUL, site.extreme)
     usual_spread = spread(f.sessions, f.sessions_decisions_variance, 0.5, 6, 0.25)

@@ -8,7 +8,7 @@ replace the weights, `weights` is the seam.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import cache
 from math import exp
 
@@ -20,7 +20,7 @@ from detector.core.reasons import Reason
 from detector.core.tipper import CLAIMED_MINOR, DAY_MS, HOUR_MS, Notes
 from detector.core.traits import Counts, unlike
 
-BIAS = -3.2
+BIAS = -3.0
 """Log odds without any evidence: the tips of few accounts are a child's."""
 
 CLUES = (
@@ -47,6 +47,9 @@ _WORTH_A_LOOK = -0.4  # log odds: a chance of 0.4, well below any threshold
 _CHILDS = frozenset(
     ("child_time", "new_device", "child_room", "child_words", "other_holder", "known_minor")
 )
+"""What points at a child or a second user, and not at a mood."""
+_SECOND = frozenset(("new_device", "child_words", "other_holder", "recharges", "known_minor"))
+"""What an adult with another mood would hardly show: two of them, or it is not high."""
 _LOW_AT_MOST, _MEDIUM_AT_MOST = 0.7, 0.89  # with the thresholds as shipped
 _SILENT = 0.5
 _STRONG = 1.3  # log odds of a family that needs only one other beside it
@@ -93,13 +96,15 @@ class ChildLike:
         if score < _SILENT:
             return score
         speaking = families(CLUES, self.weights, values)
-        if all(weight * value < SUPPORT for weight, value in self._childs(values)):
+        if all(weight * value < SUPPORT for weight, value in self._of(values, _CHILDS)):
             return min(score, _SILENT)  # anybody's splurge
         if not speaking.keys() - {"tempo", "amount"}:
             return min(score, _SILENT)  # anybody's hours
         if len(speaking) < 2:
             return min(score, _LOW_AT_MOST)
         if len(speaking) == 2 and min(speaking.values()) < _STRONG:
+            return min(score, _MEDIUM_AT_MOST)
+        if sum(weight * value >= SUPPORT for weight, value in self._of(values, _SECOND)) < 2:
             return min(score, _MEDIUM_AT_MOST)
         return score
 
@@ -120,10 +125,10 @@ class ChildLike:
                     break
         return most
 
-    def _childs(self, values: Sequence[float]) -> Iterator[tuple[float, float]]:
-        """Weights and values of what points at a child or a second user, and not at a mood."""
+    def _of(self, values: Sequence[float], names: Set[str]) -> Iterator[tuple[float, float]]:
+        """Weights and values of the clues with these names."""
         for clue, weight, value in zip(CLUES, self.weights, values, strict=True):
-            if clue.name in _CHILDS:
+            if clue.name in names:
                 yield weight, value
 
     def explain(self, f: Features) -> list[Reason]:
