@@ -79,7 +79,8 @@ class Binge:
         support = self._support(f)
         weight = any_of(*(reason.weight for reason in support))
         score = amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * weight)
-        if _is_unsure(f) and not any(reason.code in _UNCONTROLLED for reason in support):
+        is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
+        if _is_unsure(f) and not (is_uncontrolled and f.sessions >= HABIT_FROM):
             return min(score, _LOW_AT_MOST)
         return score
 
