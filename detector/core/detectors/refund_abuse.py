@@ -121,7 +121,7 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "adult_words": strength(claim.counts.count(traits.ADULT_WORDS) / 1.5),
         "perks": _perks(claim),
         "claimant": strength(claim.accounts - 1.0) if claim.accounts > 1 else 0.0,
-        "claimed_before": strength(claim.notes.claims / 3.0),
+        "claimed_before": strength(claim.notes.claims / 2.0),
         "named_late": _named_late(claim),
         "childlike": child,
     }
