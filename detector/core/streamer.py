@@ -145,7 +145,7 @@ class StreamerView:
             )
             self._judge_gambling(seen, score)
         if room.group.level >= _FAINT:
-            self._judge_ring(seen, is_member=room.is_member(at))
+            self._judge_ring(seen, is_member=room.is_member(at, event.event_time_ms))
 
     def _look_at_payout(self, seen: _Seen) -> None:
         room, at_ms = seen.room, seen.event.event_time_ms
@@ -155,7 +155,7 @@ class StreamerView:
         if room.stakes.level >= _FAINT and any(room.crowd.rounds_of(at)):
             self._judge_gambling(seen, self._gambling.of_payout(room.stakes, at_ms))
         if room.group.level >= _FAINT:
-            self._judge_ring(seen, is_member=room.is_member(at))
+            self._judge_ring(seen, is_member=room.is_member(at, at_ms))
 
     def _look_at_room(self, seen: _Seen) -> None:
         seen.room.add_room_event(seen.event)
