@@ -19,7 +19,7 @@ from kafka.admin import (
 )
 
 from tests.certificates import CERTIFIED_HOST, Authority
-from tests.kafka_node import HOST, KafkaNode, _keep_port
+from tests.kafka_node import HOST, KafkaNode, keep_port
 
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
@@ -35,7 +35,7 @@ class SecureKafkaNode(KafkaNode):
     def __init__(self, directory: Path, users: Mapping[str, str]) -> None:
         super().__init__(directory)
         self._users = dict(users)
-        self._secure_port = _keep_port(self, None)
+        self._secure_port = keep_port(self, None)
         self.authority = Authority.make(directory / "certificates")
         certificate, key = self.authority.sign("broker")
         self._keystore = self.authority.folder / "broker-keystore.pem"

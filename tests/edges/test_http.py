@@ -250,11 +250,11 @@ def test_clients_that_hold_connections_open_keep_nobody_out_and_are_let_go(
 def test_a_real_prometheus_scrapes_it_with_tls_and_a_password(
     authority: Authority, tls: dict[str, str], secrets: dict[str, str], tmp_path: Path
 ) -> None:
+    from tests.kafka_node import keep_port  # only here: kafka-python warns when first imported
+
     prometheus = program("prometheus")
-    with serving(**tls, **secrets) as server, socket.socket() as keeper:
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("127.0.0.1", 0))
-        port = keeper.getsockname()[1]
+    with serving(**tls, **secrets) as server:
+        port = keep_port(server, None)
         target = server.url.removeprefix("https://").replace("127.0.0.1", "localhost")
         config = tmp_path / "prometheus.yml"
         config.write_text(f"""
