@@ -13,12 +13,14 @@ from detector.core.examples import check_examples
 from detector.core.policy import Policy
 from detector.core.shadow import Candidate
 from detector.edges.files import find, load_mapping, load_policy, shipped_config
-from detector.runtime.lane import Lane, OutputTopics, RekeyedLane, TipsLane
+from detector.edges.pseudonyms import load_pseudonyms
+from detector.runtime.lane import Lane, OutputTopics, RekeyedLane, Rules, TipsLane
 from detector.runtime.ports import Partition, VerdictLog
 from detector.runtime.rekey import Rekeyer, View
 from detector.runtime.verdicts import Clerk, Learner
 from detector.settings import Settings, load_settings
 from detector.shadow_settings import Trial, load_shadow
+from detector.snooze_settings import load_snoozes
 
 
 class Assembly:
@@ -31,9 +33,10 @@ class Assembly:
 
     Attributes:
         shadow: the pack and the thresholds on trial; None without one.
+        pseudonyms: makes ids what the decoder gives; None where they stay as they are.
 
     Raises:
-        ConfigError: the shadow's file cannot be used.
+        ConfigError: the shadow's or the snoozes' file or the key cannot be used.
         MappingError, PolicyError: a file cannot be used.
     """
 
@@ -48,8 +51,12 @@ class Assembly:
         self.reader = EventReader(
             self.currencies, settings.make_event_limits(), settings.make_lexicon()
         )
-        self.decoder = Decoder(self.reader, self.mapping, settings.input.max_record_bytes)
-        self._engine_config = settings.make_engine_config()
+        self.pseudonyms = load_pseudonyms(settings.pseudonyms)
+        conceal = None if self.pseudonyms is None else self.pseudonyms.conceal
+        self.decoder = Decoder(self.reader, self.mapping, settings.input.max_record_bytes, conceal)
+        id_prefix = "" if self.pseudonyms is None else self.pseudonyms.prefix
+        snoozes = load_snoozes(settings.snoozes.file, beside, id_prefix)
+        self._engine_config = settings.make_engine_config(snoozes)
         self._trial = load_shadow(settings, beside, shipped_config() / "detector.toml")
         self.shadow = None if self._trial is None else self._load_candidate(self._trial)
 
@@ -69,7 +76,25 @@ class Assembly:
 
     def make_engine(self, views: frozenset[str] = VIEWS, dedupe: bool = True) -> Engine:
         """A fresh engine; with both views unless told otherwise."""
-        return Engine(self._engine_config, self.policy, self.currencies, views, dedupe, self.shadow)
+        ids = None if self.pseudonyms is None else self.pseudonyms.fingerprint
+        return Engine(
+            self._engine_config, self.policy, self.currencies, views, dedupe, self.shadow, ids
+        )
+
+    def rules(self) -> Rules:
+        """What running lanes are to judge by, where they judged by another configuration."""
+        return Rules(self.decoder, self._policy_name, self._configure)
+
+    def _configure(self, engine: Engine) -> None:
+        engine.reconfigure(self._engine_config, self.policy, self.currencies, self.shadow)
+
+    @property
+    def _policy_name(self) -> str:
+        return f"{self.policy.name}@{self.policy.digest}"
+
+    def make_plain_decoder(self) -> Decoder:
+        """A decoder that leaves ids as they are: for what speaks the platform's language."""
+        return Decoder(self.reader, self.mapping, self.settings.input.max_record_bytes)
 
     @property
     def rekeyed_views(self) -> tuple[View, ...]:
@@ -89,7 +114,7 @@ class Assembly:
             topics.flags, topics.accounts, topics.dead_letters, self.settings.rekeyed_topic,
             topics.scores if topics.write_scores else None,
         )  # fmt: skip
-        policy = f"{self.policy.name}@{self.policy.digest}"
+        policy = self._policy_name
         if partition.topic == self.settings.rekeyed_topic:
             engines = {
                 view: self.make_engine(frozenset({view}), dedupe=False)
@@ -106,8 +131,7 @@ class Assembly:
         """What teaches a lane; that of the first partition of tips also keeps the books."""
         topics, at = self.settings.topics, lane.partition
         is_first = at == Partition(topics.tips, 0)
-        policy = f"{self.policy.name}@{self.policy.digest}"
-        clerk = Clerk(topics.verdicts, topics.dead_letters, policy) if is_first else None
+        clerk = Clerk(topics.verdicts, topics.dead_letters, self._policy_name) if is_first else None
         return Learner(at, verdicts, lane.engines, clerk)
 
     def build(self) -> dict[str, str]:
@@ -130,7 +154,7 @@ class Assembly:
         return lines
 
     def _check_examples(self, file: Path, policy: Policy, config: EngineConfig) -> list[str]:
-        config = replace(config, case_cool_down_ms=0)
+        config = replace(config, case_cool_down_ms=0, standing_snoozes={})
         return check_examples(
             str(file), policy.rules, lambda: (Engine(config, policy, self.currencies), self.reader)
         )

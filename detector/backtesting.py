@@ -69,7 +69,10 @@ def backtest(request: Request, assemblies: list[tuple[str, Assembly]]) -> int:
     received_ms = time.time_ns() // 1_000_000
     decoders = [partial(_decode, assembly, received_ms) for _, assembly in assemblies]
     try:
-        labels = read_labels(_lines(request.labels, "labels"))
+        pseudonyms = assemblies[0][1].pseudonyms
+        labels = read_labels(
+            _lines(request.labels, "labels"), str if pseudonyms is None else pseudonyms.once
+        )
         lines = _shown(_lines(request.events, "events"), None, "reading")
         stream = survey(map(decoders[0], lines), labels)
     except LabelError as error:

@@ -98,8 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--mapping", help="the platform's mapping, by name or file")
     topics = command("topics", _topics, "describes the topics, or creates those that are missing")
     topics.add_argument("action", nargs="?", choices=("describe", "create"), default="describe")
+    _add_doctor(command)
     _add_checkpoint(commands, command)
     _add_dead_letters(commands, command)
+    _add_pseudonym(command)
     shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
     shown.add_argument("name", choices=(*NAMES, "asyncapi"))
     return parser
@@ -135,6 +137,29 @@ def _add_backtest(command: Any) -> None:
     )  # fmt: skip
     added.add_argument(
         "--show-ids", action="store_true", help="with ids: personal data; default: digests"
+    )
+
+
+def _add_doctor(command: Any) -> None:
+    text = "looks at all that a run needs, says what is wrong and what to do; changes nothing"
+    doctor = command("doctor", _doctor, text)
+    doctor.add_argument("--mapping", help="the platform's mapping, by name or file")
+    doctor.add_argument("--json", action="store_true", help="one JSON object; default: text")
+    doctor.add_argument(
+        "--records", type=_count, default=1000, metavar="N",
+        help="try the mapping on the newest N records of the tips topic (default 1000)",
+    )  # fmt: skip
+
+
+def _add_pseudonym(command: Any) -> None:
+    text = "prints the pseudonyms of ids, in order; needs the key that [pseudonyms] names"
+    added = command("pseudonym", _pseudonym, text)
+    added.add_argument(
+        "ids", nargs="*", metavar="ID",
+        help="default: one a line from standard input, which neither `ps` nor a history shows",
+    )  # fmt: skip
+    added.add_argument(
+        "--find", metavar="PSEUDONYM", help="print the id that it stands for instead, if it is here"
     )
 
 
@@ -185,9 +210,10 @@ def _run(chosen: argparse.Namespace) -> int:
     failed = assembly.check_policy()
     if failed:
         raise PolicyError("\n".join(failed))
-    service = Service(assembly)
+    service = Service(assembly, chosen.config)
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: service.stop())
+    signal.signal(signal.SIGHUP, lambda *_: service.reload())
     return 0 if service.run() else 1
 
 
@@ -277,6 +303,22 @@ def _check_config(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(chosen: argparse.Namespace) -> int:
+    from detector.doctor.examination import examine
+    from detector.doctor.finding import any_failed, to_record, to_text
+
+    assembly = _assemble(chosen)
+    kafka = logging.getLogger("kafka")  # its complaints become findings
+    kafka.addHandler(logging.NullHandler())
+    kafka.propagate = False
+    findings = list(examine(assembly, chosen.records))
+    if chosen.json:
+        sys.stdout.buffer.write(orjson.dumps(to_record(findings)) + b"\n")
+    else:
+        print(to_text(findings))
+    return 1 if any_failed(findings) else 0
+
+
 def _topics(chosen: argparse.Namespace) -> int:
     from detector.edges.topics import create_topics, describe_topics
 
@@ -331,6 +373,29 @@ def _replay_dead_letters(chosen: argparse.Namespace) -> int:
         replay(settings, outcome, chosen.reason, chosen.limit, chosen.dry_run)
     finally:
         print(f"{'dry run: ' if chosen.dry_run else ''}{outcome}", file=sys.stderr)
+    return 0
+
+
+def _pseudonym(chosen: argparse.Namespace) -> int:
+    pseudonyms = _assemble(chosen).pseudonyms
+    if pseudonyms is None:
+        raise ConfigError("pseudonyms.key_file is empty: ids are written as they are")
+    lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+    ids = chosen.ids or (line.decode("utf-8", "surrogateescape") for line in lines)
+    write = sys.stdout.buffer.write
+    if chosen.find is None:
+        for each in ids:
+            write(pseudonyms.of(each).encode() + b"\n")
+        return 0
+    if pseudonyms.once(chosen.find) != chosen.find:
+        raise ConfigError(
+            f"--find: found no pseudonym of this key, expected one that begins {pseudonyms.prefix}"
+        )
+    found = next((each for each in ids if pseudonyms.of(each) == chosen.find), None)
+    if found is None:
+        print("tip-detector: none of these ids has this pseudonym", file=sys.stderr)
+        return 1
+    write(found.encode("utf-8", "surrogateescape") + b"\n")
     return 0
 
 

@@ -77,7 +77,9 @@ def _for_the_demo(settings: Settings, bootstrap: str) -> Settings:
         }
     )
     topics = settings.topics.model_copy(update={"partitions": 1, "replication_factor": 1})
-    return settings.model_copy(update={"kafka": kafka, "topics": topics})
+    # These settings are in no file that could be read again.
+    reload = settings.reload.model_copy(update={"interval_s": 0.0})
+    return settings.model_copy(update={"kafka": kafka, "topics": topics, "reload": reload})
 
 
 @contextmanager

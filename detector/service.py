@@ -8,9 +8,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from detector.assembly import Assembly
+from detector.edges.alert_sender import make_alert_sender
+from detector.edges.canary import Canary
 from detector.edges.http import HttpServer, Probe
 from detector.edges.kafka import connect
 from detector.edges.kafka_checkpoints import KafkaCheckpoints
@@ -19,6 +22,7 @@ from detector.edges.kafka_source import KafkaSource
 from detector.edges.kafka_verdicts import KafkaVerdicts
 from detector.edges.metrics import Metrics
 from detector.edges.topics import ensure_own_topics
+from detector.reloading import Reloader
 from detector.runtime.breaker import Breaker
 from detector.runtime.checkpoint import SaveEvery
 from detector.runtime.owned import Opener
@@ -43,21 +47,32 @@ class WallClock:
         time.sleep(seconds)
 
 
+class Companion(Protocol):
+    """A thread beside the loop, which neither waits for it nor is needed by it."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Service:
     """One running detector.
 
     Attributes:
-        assembly: what it is made of.
+        assembly: what it is made of at the start.
+        config: the operator's file it comes from; None for the defaults alone.
         status: how it is doing.
         url: where /metrics is; empty before `run`.
     """
 
     assembly: Assembly
+    config: Path | None = None
     status: Status = field(default_factory=Status)
     url: str = ""
     _worker: Worker | None = None
     _verdicts: KafkaVerdicts | None = None
+    _reloader: Reloader | None = None
+    _is_reload_asked: bool = False
     _stopping: bool = False
 
     def stop(self) -> None:
@@ -65,6 +80,12 @@ class Service:
         self._stopping = True
         if self._worker is not None:
             self._worker.stop()
+
+    def reload(self) -> None:
+        """Asks for the configuration to be read again; safe in a signal handler."""
+        self._is_reload_asked = True  # before there is a reloader to ask
+        if self._reloader is not None:
+            self._reloader.ask()
 
     def run(self) -> bool:
         """Runs until `stop`.
@@ -79,10 +100,16 @@ class Service:
         settings = self.assembly.settings
         metrics = Metrics(self.assembly.build())
         probe = Probe(self.status, settings.ready.max_lag_s, settings.ready.stalled_after_s)
-        http = HttpServer(settings.http.host, settings.http.port, metrics, probe)
+        http = HttpServer(settings.http, metrics, probe)
         self.url = http.url
         log.info("metrics at %s/metrics", http.url)
+        self._reloader = reloader = Reloader(self.assembly, self.config, metrics, self.status)
+        if self._is_reload_asked:
+            reloader.ask()
+        companions = self._make_companions(metrics)
         try:
+            for each in companions:
+                each.start()
             worker = self.make_worker(metrics)
             if worker is None:
                 return True
@@ -92,13 +119,28 @@ class Service:
                 worker.stop()
             return worker.run()
         finally:
+            for each in companions:
+                each.close()
+            reloader.close()
             http.close()
             if self._verdicts is not None:
                 self._verdicts.close()
 
+    def _make_companions(self, metrics: Metrics) -> list[Companion]:
+        """What runs beside the loop, as far as it is switched on."""
+        settings = self.assembly.settings
+        companions: list[Companion] = []
+        if settings.alertmanager.urls:
+            companions.append(make_alert_sender(settings, metrics))
+        if settings.canary.interval_s:
+            companions.append(
+                Canary(settings.kafka, settings.topics.tips, settings.canary, metrics)
+            )
+        return companions
+
     def make_worker(self, metrics: Metrics) -> Worker | None:
         """The loop and its clients; None if asked to stop before a broker answered."""
-        assembly, settings = self.assembly, self.assembly.settings
+        settings = self.assembly.settings
         widths = self._ensure_topics()
         partitions = widths.get(settings.rekeyed_topic, 0)
         source = self._connect(lambda: KafkaSource(
@@ -119,16 +161,22 @@ class Service:
         self._verdicts = verdicts
         clock = WallClock()
         opener = Opener(
-            source, checkpoints, lambda partition: assembly.make_lane(partition, partitions),
+            source, checkpoints,
+            lambda partition: self._in_force.make_lane(partition, partitions),
             settings.checkpoints_topic,
             SaveEvery(settings.checkpoint.interval_s, settings.checkpoint.records), clock,
-            lambda lane: assembly.make_learner(lane, verdicts),
+            lambda lane: self._in_force.make_learner(lane, verdicts),
         )  # fmt: skip
         return Worker(
             source, sink, clock, opener, checkpoints, settings.topics.tips, metrics,
             Pace(settings.commit.interval_ms / 1000, settings.merge.idle_after_s),
             Breaker(settings.breaker.max_share, settings.breaker.records), self.status,
+            self._reloader,
         )  # fmt: skip
+
+    @property
+    def _in_force(self) -> Assembly:
+        return self.assembly if self._reloader is None else self._reloader.in_force
 
     def _ensure_topics(self) -> dict[str, int]:
         """Partitions by topic; waits until there is a tips topic. Empty: asked to stop."""

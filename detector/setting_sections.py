@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -22,6 +24,18 @@ Word = Annotated[str, Field(min_length=1, max_length=40)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Points = Annotated[int, Field(ge=0, le=120)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "[::1]", "0.0.0.0", "kafka")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Section(BaseModel):
@@ -64,6 +78,15 @@ class TopicSettings(Section):
     write_scores: bool
     partitions: Annotated[int, Field(ge=1, le=10_000)]
     replication_factor: Annotated[int, Field(ge=1, le=10)]
+    min_insync_replicas: Annotated[int, Field(ge=0, le=10)]
+
+
+class RetentionSettings(Section):
+    flags_days: Days
+    scores_days: Days
+    verdicts_days: Days
+    dead_letters_days: Days
+    rekeyed_days: Days
 
 
 class InputSettings(Section):
@@ -136,6 +159,19 @@ class ThresholdSettings(Section):
 
 class ShadowSettings(Section):
     config: str
+
+
+class SnoozesSettings(Section):
+    file: str
+
+
+class ReloadSettings(Section):
+    interval_s: Annotated[float, Field(ge=0, le=86_400)]
+
+
+class PseudonymsSettings(Section):
+    key_file: str
+    version: Annotated[int, Field(ge=1, le=999)]
 
 
 ScoredKind = Literal["minor", "outsized", "binge", "gambling", "ring", "refund_abuse"]
@@ -217,6 +253,21 @@ class BreakerSettings(Section):
 class HttpSettings(Section):
     host: Annotated[str, Field(min_length=1)]
     port: Port
+    tls_certificate_file: str
+    tls_key_file: str
+    username: Annotated[str, Field(pattern=r"^[^:]*$")]
+    password_file: str
+    token_file: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the port."""
+        return is_loopback(self.host)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether /metrics asks who is there."""
+        return bool(self.username or self.token_file)
 
 
 class ConsoleSettings(Section):
@@ -246,6 +297,35 @@ class ConsoleSettings(Section):
 class ReadySettings(Section):
     max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
+class AlertmanagerSettings(Section):
+    url: str
+    token_file: str
+    runbook_url: str
+    max_alerts: Annotated[int, Field(ge=1, le=10_000)]
+    resend_s: Annotated[float, Field(ge=1, le=3_600)]
+
+    @field_validator("url")
+    @classmethod
+    def _are_addresses(cls, url: str) -> str:
+        for each in filter(None, url.split(",")):
+            if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", each.strip()) is None:
+                # what was found is not shown: it may hold a password
+                raise ValueError(
+                    "expected an address such as http://host:9093/path, without a user"
+                )
+        return url
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each Alertmanager; none: nobody is told."""
+        return [each.strip() for each in self.url.split(",") if each.strip()]
+
+
+class CanarySettings(Section):
+    interval_s: Annotated[float, Field(ge=0, le=86_400)]
+    timeout_s: Annotated[float, Field(ge=0.1, le=3_600)]
 
 
 class LogSettings(Section):

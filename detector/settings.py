@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from detector.core.account import CreditRules
+from detector.core.cases import Snooze
 from detector.core.engine_config import EngineConfig
 from detector.core.event_reader import EventLimits
 from detector.core.fusion import Thresholds
@@ -25,7 +26,9 @@ from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
 from detector.core.weights import Budget
 from detector.setting_sections import (
+    AlertmanagerSettings,
     BreakerSettings,
+    CanarySettings,
     CasesSettings,
     CheckpointSettings,
     CommitSettings,
@@ -41,11 +44,15 @@ from detector.setting_sections import (
     MergeSettings,
     MoneySettings,
     PolicySettings,
+    PseudonymsSettings,
     ReadySettings,
+    ReloadSettings,
+    RetentionSettings,
     SchoolSettings,
     ScoredKind,
     Section,
     ShadowSettings,
+    SnoozesSettings,
     ThresholdSettings,
     TopicSettings,
     WordSettings,
@@ -65,6 +72,7 @@ class Settings(Section):
     delivery: Literal["exactly_once", "at_least_once"]
     kafka: KafkaSettings
     topics: TopicSettings
+    retention: RetentionSettings
     input: InputSettings
     money: MoneySettings
     currencies: dict[str, CurrencySettings]
@@ -74,6 +82,7 @@ class Settings(Section):
     policy: PolicySettings
     thresholds: dict[ScoredKind, ThresholdSettings]
     shadow: ShadowSettings
+    snoozes: SnoozesSettings
     learning: LearningSettings
     words: WordSettings
     school: SchoolSettings
@@ -83,7 +92,11 @@ class Settings(Section):
     breaker: BreakerSettings
     http: HttpSettings
     ready: ReadySettings
+    alertmanager: AlertmanagerSettings
     console: ConsoleSettings
+    canary: CanarySettings
+    reload: ReloadSettings
+    pseudonyms: PseudonymsSettings
     log: LogSettings
 
     @property
@@ -120,8 +133,8 @@ class Settings(Section):
         """The words that messages are searched for."""
         return Lexicon(self.words.child, self.words.adult, self.words.bet)
 
-    def make_engine_config(self) -> EngineConfig:
-        """How one partition's engine is set up."""
+    def make_engine_config(self, snoozes: Mapping[str, Snooze] | None = None) -> EngineConfig:
+        """How one partition's engine is set up, with those of the snoozes' file, if any."""
         engine = self.engine
         return EngineConfig(
             zone=engine.zone,
@@ -143,6 +156,7 @@ class Settings(Section):
             child_rooms=tuple(self.words.child_rooms),
             perks=tuple(self.words.perks),
             learning=self._make_learning_config(),
+            standing_snoozes=snoozes or {},
         )
 
     def make_thresholds(self) -> dict[str, Thresholds]:
@@ -280,6 +294,7 @@ def check_relations(settings: Settings, problems: Problems) -> None:
             f"session_timeout_ms = {kafka.session_timeout_ms}: expected at most "
             f"max_poll_interval_ms = {kafka.max_poll_interval_ms}",
         )
+    _check_http(settings.http, problems)
     learning = settings.learning
     if learning.reviewer_weight_change > learning.day_weight_change:
         problems.add_line(
@@ -303,11 +318,27 @@ def check_relations(settings: Settings, problems: Problems) -> None:
         )
     check_console(settings.console, problems)
     topics = settings.topics
+    if topics.min_insync_replicas > topics.replication_factor:
+        problems.add_line(
+            "topics",
+            f"min_insync_replicas = {topics.min_insync_replicas}: expected at most "
+            f"replication_factor = {topics.replication_factor}",
+        )
     names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, topics.verdicts,
              topics.accounts, settings.rekeyed_topic, settings.checkpoints_topic,
              settings.console_topic]  # fmt: skip
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add_line("topics", f'"{name}" stands for two topics: expected different names')
+
+
+def _check_http(http: HttpSettings, problems: Problems) -> None:
+    for one, other in (("tls_certificate_file", "tls_key_file"), ("username", "password_file")):
+        if bool(getattr(http, one)) != bool(getattr(http, other)):
+            problems.add_line(
+                "http",
+                f'{one} = "{getattr(http, one)}" and {other} = "{getattr(http, other)}": '
+                "expected both or neither",
+            )
 
 
 def check_console(console: ConsoleSettings, problems: Problems) -> None:
@@ -338,6 +369,24 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def find_beside(name: str, beside: Path | None) -> Path:
+    """The file of a relative path: beside the operator's config file if it is there."""
+    path = Path(name)
+    if beside is not None and (beside.parent / path).exists():
+        return beside.parent / path
+    return path
+
+
+def differences(changed: dict[str, Any], base: dict[str, Any], at: str = "") -> Iterator[str]:
+    """Dotted keys of the values in `changed` that are not the same in `base`."""
+    for key, value in changed.items():
+        known = base.get(key)
+        if isinstance(value, dict) and isinstance(known, dict):
+            yield from differences(value, known, f"{at}{key}.")
+        elif value != known:
+            yield f"{at}{key}"
 
 
 def read_password(settings: KafkaSettings) -> str:

@@ -7,14 +7,21 @@ may differ: everything else the two share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from detector.core.problems import Problems, describe
-from detector.settings import ConfigError, Settings, check_relations, merge, read_toml
+from detector.settings import (
+    ConfigError,
+    Settings,
+    check_relations,
+    differences,
+    find_beside,
+    merge,
+    read_toml,
+)
 
 _ON_TRIAL = ("policy", "thresholds")
 
@@ -41,15 +48,15 @@ def load_shadow(settings: Settings, live: Path | None, defaults: Path) -> Trial 
     """
     if not settings.shadow.config:
         return None
-    file = _find(settings.shadow.config, live)
+    file = find_beside(settings.shadow.config, live)
     found, as_written = read_toml(file), read_toml(defaults)
     if live is not None:
         merge(as_written, read_toml(live))
     problems, in_force = Problems(str(file)), settings.model_dump()
     others = {name: value for name, value in found.items() if name not in _ON_TRIAL}
     # What the environment overrides may stand there as it stands in the operator's file.
-    changed = set(_differences(others, in_force))
-    for key in _differences(others, as_written):
+    changed = set(differences(others, in_force))
+    for key in differences(others, as_written):
         if key in changed:
             problems.add_line(
                 key,
@@ -67,20 +74,3 @@ def load_shadow(settings: Settings, live: Path | None, defaults: Path) -> Trial 
         raise ConfigError(problems.text())
     names_pack = "pack" in on_trial.get("policy", {})
     return Trial(file, complete, file if names_pack else live)
-
-
-def _find(name: str, live: Path | None) -> Path:
-    path = Path(name)
-    if live is not None and (live.parent / path).exists():
-        return live.parent / path
-    return path
-
-
-def _differences(changed: dict[str, Any], base: dict[str, Any], at: str = "") -> Iterator[str]:
-    """Dotted keys of the values in `changed` that are not the same in `base`."""
-    for key, value in changed.items():
-        known = base.get(key)
-        if isinstance(value, dict) and isinstance(known, dict):
-            yield from _differences(value, known, f"{at}{key}.")
-        elif value != known:
-            yield f"{at}{key}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import subprocess
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.assembly import Assembly
+from detector.cli import main
 from detector.lab.simulate import Scenario, simulate
 from detector.runtime.lane import Lane
 from detector.runtime.ports import Output, Partition
@@ -187,3 +190,46 @@ def test_verdicts_that_are_none_are_named_by_line_and_nothing_is_scored(tmp_path
     first, second = done.stderr.decode().splitlines()
     assert first == f"{path}: line 1: verdict: expected confirmed, false_positive or unclear"
     assert second.startswith(f"{path}: line 2: no JSON: ")
+
+
+def with_key(folder: Path) -> Path:
+    """Settings with a fresh key for pseudonyms."""
+    (folder / "key").write_bytes(os.urandom(32))
+    (folder / "key").chmod(0o600)
+    config = folder / "hidden.toml"
+    config.write_text(f'[pseudonyms]\nkey_file = "{folder / "key"}"\n', "utf-8")
+    return config
+
+
+def test_pseudonyms_of_ids_are_printed_in_order_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr("detector.cli.set_up_logs", lambda *_: None)
+    config = str(with_key(tmp_path))
+
+    def pseudonym(*arguments: str, stdin: bytes = b"") -> tuple[int, bytes]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(["pseudonym", "--config", config, *arguments])
+        sys.stdout.flush()
+        return code, capfdbinary.readouterr().out
+
+    _, printed = pseudonym(stdin=b"u1\nu2\nu1\n")
+    one, two, again = printed.decode().split()
+    assert one == again != two
+    assert pseudonym("--find", two, stdin=b"u1\r\nu2\r\n") == (0, b"u2\n")
+    assert pseudonym("--find", two, "u1", "u3") == (1, b"")
+    assert pseudonym("--find", "u2", "u2") == (2, b"")
+    Path(config).write_text("", "utf-8")
+    assert pseudonym("u1") == (2, b"")
+
+
+def test_a_kept_state_is_refused_under_another_key_and_under_none(tmp_path: Path) -> None:
+    config, state = str(with_key(tmp_path)), str(tmp_path / "state")
+    lines = b"\n".join(lines_of(20)) + b"\n"
+    first = run("score", "--config", config, "--state", state, stdin=lines)
+    assert first.returncode == 0, first.stderr
+    with_key(tmp_path)
+    for arguments in (["--config", config], []):
+        refused = run("score", *arguments, "--state", state, stdin=lines)
+        assert (refused.returncode, refused.stdout) == (2, b"")
+        assert b"pseudonym key: found 'p1_" in refused.stderr

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from itertools import product
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from detector.core.reasons import KINDS, SEVERITIES
-from detector.core.reviews import JUDGEMENTS
+from detector.core.verdict import Judgement
 from detector.edges.metrics import Spec, make_metric
 
 _DECISION_SECONDS = (60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 86_400.0, 3 * 86_400.0, 7 * 86_400.0)
@@ -26,7 +27,7 @@ CONSOLE_METRICS: tuple[Spec, ...] = (
          (("kind", KINDS),)),
     Spec("console_decisions_total", "counter",
          "Verdicts given here; unclear ones among them that took another back.",
-         (("verdict", JUDGEMENTS),)),
+         (("verdict", get_args(Judgement)),)),
     Spec("console_decision_seconds", "histogram",
          "Time from a case's first flag until a verdict given here. A shift to the right: cases "
          "wait longer.", (), _DECISION_SECONDS),

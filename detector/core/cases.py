@@ -13,6 +13,7 @@ it: until then its findings are only counted, unless one is graver than what was
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -101,6 +102,7 @@ class Cases:
         open: `kind|subject type|subject id` → case; all but those dropped by `turned_by_size` had
             cooled down.
         snoozes: the same → snooze; some are over.
+        standing: the same, as the operator's settings have them: never saved, heeded besides.
         snoozed: findings that were not written since their subject was snoozed.
 
     >>> cases = Cases(cool_down_ms=1000, max_age_ms=10_000)
@@ -120,6 +122,7 @@ class Cases:
         self.snoozes: Generations[Snooze] = (
             Generations(max_entries, _SNOOZE_MS) if snoozes is None else snoozes
         )
+        self.standing: Mapping[str, Snooze] = {}
         self._prefix = prefix
         self.snoozed = 0
 
@@ -138,12 +141,12 @@ class Cases:
             now_ms: event time, epoch ms.
             is_fact: whether the finding is news in itself.
         """
-        key = f"{kind}|{subject_type}|{subject_id}"
+        key = case_key(kind, subject_type, subject_id)
         rank = SEVERITIES.index(severity)
-        snooze = self.snoozes.get(key)
-        if snooze is not None and now_ms < snooze.until_ms and rank <= snooze.rank:
-            self.snoozed += 1
-            return Opened("", "snoozed")
+        for snooze in (self.snoozes.get(key), self.standing.get(key)):
+            if snooze is not None and now_ms < snooze.until_ms and rank <= snooze.rank:
+                self.snoozed += 1
+                return Opened("", "snoozed")
         case = self.open.get(key)
         if case is None or self._is_over(case, now_ms):
             case_id = self._prefix + identity(key, event_id)
@@ -185,7 +188,7 @@ class Cases:
         ...  for severity, at_ms in findings]
         ['snoozed', 'opened', 'snoozed', 'opened']
         """
-        key = f"{kind}|{subject_type}|{subject_id}"
+        key = case_key(kind, subject_type, subject_id)
         case = self.open.get(key)
         if severity is not None:
             rank = SEVERITIES.index(severity)
@@ -209,6 +212,11 @@ class Cases:
         return (
             now_ms - case.last_ms > self._cool_down_ms or now_ms - case.opened_ms > self._max_age_ms
         )
+
+
+def case_key(kind: str, subject_type: str, subject_id: str) -> str:
+    """By what cases and snoozes are found."""
+    return f"{kind}|{subject_type}|{subject_id}"
 
 
 def identity(*parts: str) -> str:

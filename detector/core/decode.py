@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +26,9 @@ class Skipped:
 class Mapping(Protocol):
     """What `mapping.Mapping` offers: one platform's shapes to canonical objects."""
 
+    @property
+    def makes_event_ids(self) -> bool: ...
+
     def to_canonical(self, record: dict[str, Any]) -> dict[str, Any] | Skipped:
         """The canonical object; raises Rejected where the record has none."""
 
@@ -36,13 +40,18 @@ class Decoder:
         reader: reads canonical objects.
         mapping: the platform's mapping; None where records are canonical.
         max_record_bytes: larger records are refused unread.
+        conceal: is shown every event, and whether its id was made of its other fields, before
+            anybody else; it may replace ids. None where they stay as they are.
     """
 
     def __init__(
-        self, reader: EventReader, mapping: Mapping | None = None, max_record_bytes: int = 65_536
-    ) -> None:
+        self, reader: EventReader, mapping: Mapping | None = None, max_record_bytes: int = 65_536,
+        conceal: Callable[[Event, bool], None] | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
         self._mapping = mapping
+        self._conceal = conceal
+        self._makes_ids = mapping is not None and mapping.makes_event_ids
         self._max_record_bytes = max_record_bytes
 
     def decode(self, data: bytes | None, received_ms: int) -> Event | Rejected | Skipped:
@@ -60,7 +69,10 @@ class Decoder:
                 record = self._mapping.to_canonical(record)
                 if record.__class__ is Skipped:
                     return record
-            return self._reader.read(record, received_ms)
+            event = self._reader.read(record, received_ms)
+            if self._conceal is not None:
+                self._conceal(event, self._makes_ids or not record.get("event_id"))
+            return event
         except Rejected as refusal:
             # A fresh object: the caught one would keep its traceback, and with it the record.
             return Rejected(refusal.reason, refusal.detail)

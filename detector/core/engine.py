@@ -20,6 +20,7 @@ from detector.core.claimants import checked_accounts
 from detector.core.credit import Credit
 from detector.core.decision import DUPLICATE, Decision
 from detector.core.decode import Skipped
+from detector.core.detectors.surge import Surge
 from detector.core.engine_config import EngineConfig
 from detector.core.event import Event
 from detector.core.features import Moment
@@ -74,6 +75,7 @@ class Engine:
             remembered.
         dedupe: whether a repeated event id is skipped; if not, none is remembered.
         candidate: another pack and other thresholds, on trial; None for no trial.
+        ids: what ids are, where they are not the platform's own: state with others is refused.
 
     Attributes:
         watermark_ms: the newest event time seen.
@@ -90,6 +92,7 @@ class Engine:
         views: frozenset[str] = VIEWS,
         dedupe: bool = True,
         candidate: Candidate | None = None,
+        ids: str | None = None,
     ) -> None:
         if not views <= VIEWS:
             raise ValueError(f"views: found {sorted(views)}, expected some of {sorted(VIEWS)}")
@@ -97,26 +100,22 @@ class Engine:
         self._dedupe = dedupe
         self._lateness_ms = config.allowed_lateness_ms
         self._calendar = LocalCalendar(config.zone)
-        self._school = SchoolCalendar(config.school)
         self._seen: Generations[bool] = Generations(
             config.duplicate_max_entries, config.duplicate_horizon_ms
         )
         self._cases = Cases(config.case_cool_down_ms, config.case_max_age_ms)
         self._storm = Storm(config.storm_flags, config.storm_window_ms)
-        self._fusion = Fusion(policy, config.thresholds, self._cases, self._storm)
         self._prominences = Prominences(
             config.credit.top_share, config.streamer_max_entries, config.streamer_idle_ms
         )
         self._credit = Credit(config.credit, self._prominences)
         self._snooze_ms = config.snooze_ms
         self._learning = Learning(config.learning)
-        self._shadow = (
-            None if candidate is None else self._make_shadow(candidate, config, currencies)
-        )
+        self._shadow: Shadow | None = None
+        self._judge_by(config, policy, currencies, candidate)
         self._tipper_view = TipperView(
             policy, currencies, self._fusion, config.tipper_max_entries, config.tipper_idle_ms,
-            TraitReader(config.child_rooms, config.perks), self._learning.corrected,
-            self._shadow,
+            self._trait_reader, self._learning.corrected, self._shadow,
         )  # fmt: skip
         self._streamer_view = StreamerView(
             policy, currencies, self._fusion, self._learning.corrected,
@@ -128,10 +127,12 @@ class Engine:
             "base currency decimals": currencies.base_decimals,
             "zone": config.zone,
             "views": sorted(views),
+            "pseudonym key": ids,
         }
-        self._stores: tuple[Store, ...] = (
+        self._own_stores: tuple[Store, ...] = (
             Store("tippers", self._tipper_view.tippers, bytes, checked),
             Store("streamers", self._streamer_view.streamers, Room.save, Room.load),
+            Store("surges", self._streamer_view.surges, Surge.save, Surge.load),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
             Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
@@ -142,17 +143,58 @@ class Engine:
             Store("flags", self._learning.flags, Flagged.save, Flagged.load),
             Store("verdicts", self._learning.verdicts, _save_nothing, _load_nothing),
         )
-        self._totals: dict[str, _Total] = {
+        self._own_totals: dict[str, _Total] = {
             "cases": self._cases, "storm": self._storm, "prominences": self._prominences,
             "credit": self._credit,
         }  # fmt: skip
-        if self._shadow is not None:
-            self._stores += (
-                Store("shadow_cases", self._shadow.cases.open, Case.save, Case.load),
-                Store("shadow_pks", self._shadow.pks, save_pks, load_pks),
-            )
-            self._totals[SHADOW_TOTAL] = self._shadow.storm
         self._parts_loaded = 0  # of the save being loaded; 0: nothing has been
+
+    def reconfigure(
+        self, config: EngineConfig, policy: Policy, currencies: Currencies,
+        candidate: Candidate | None = None,
+    ) -> None:  # fmt: skip
+        """Judges otherwise from the next event on, and keeps all that it knows.
+
+        It goes on as a fresh engine so configured would that had loaded its state.
+
+        Args:
+            config: of which thresholds, school times, words and standing snoozes are taken over;
+                all else stays as it is.
+            policy, currencies, candidate: as for a fresh engine; the base currency is the same.
+        """
+        self._judge_by(config, policy, currencies, candidate)
+        self._tipper_view.reconfigure(
+            policy, currencies, self._fusion, self._trait_reader, self._shadow
+        )
+        self._streamer_view.reconfigure(policy, self._fusion, self._shadow)
+
+    def _judge_by(
+        self, config: EngineConfig, policy: Policy, currencies: Currencies,
+        candidate: Candidate | None,
+    ) -> None:  # fmt: skip
+        self._school = SchoolCalendar(config.school)
+        self._trait_reader = TraitReader(config.child_rooms, config.perks)
+        self._cases.standing = config.standing_snoozes
+        self._fusion = Fusion(policy, config.thresholds, self._cases, self._storm)
+        self._shadow = (
+            None if candidate is None else self._make_shadow(candidate, config, currencies)
+        )
+
+    @property
+    def _stores(self) -> tuple[Store, ...]:
+        if self._shadow is None:
+            return self._own_stores
+        return (
+            *self._own_stores,
+            Store("shadow_cases", self._shadow.cases.open, Case.save, Case.load),
+            Store("shadow_pks", self._shadow.pks, save_pks, load_pks),
+        )
+
+    @property
+    def _totals(self) -> dict[str, _Total]:
+        if self._shadow is None:
+            return self._own_totals
+        return {**self._own_totals, SHADOW_TOTAL: self._shadow.storm}
 
     def process(self, event: Event) -> Decision | Skipped:
         """Scores one event and learns from it; a repeated event id is skipped.
@@ -199,18 +241,22 @@ class Engine:
     def _make_shadow(
         self, candidate: Candidate, config: EngineConfig, currencies: Currencies
     ) -> Shadow:
-        cases = Cases(
-            config.case_cool_down_ms, config.case_max_age_ms, snoozes=self._cases.snoozes,
-            prefix="cs_",
-        )  # fmt: skip
-        storm = Storm(config.storm_flags, config.storm_window_ms)
-        return Shadow(
-            self._fusion,
-            Fusion(candidate.policy, candidate.thresholds, cases, storm, is_shadow=True),
-            currencies,
-            Generations(config.streamer_max_entries, config.streamer_idle_ms),
-            self._learning.moved,
-        )
+        """The candidate, with what an earlier one has left."""
+        before = self._shadow
+        if before is None:
+            cases = Cases(
+                config.case_cool_down_ms, config.case_max_age_ms, snoozes=self._cases.snoozes,
+                prefix="cs_",
+            )  # fmt: skip
+            storm = Storm(config.storm_flags, config.storm_window_ms)
+            pks = Generations[dict[str, tuple[int, int]]](
+                config.streamer_max_entries, config.streamer_idle_ms
+            )
+        else:
+            cases, storm, pks = before.cases, before.storm, before.pks
+        cases.standing = config.standing_snoozes
+        own = Fusion(candidate.policy, candidate.thresholds, cases, storm, is_shadow=True)
+        return Shadow(self._fusion, own, currencies, pks, self._learning.moved)
 
     def learn(self, verdict: Verdict) -> Outcome:
         """Applies a reviewer's verdict to what is scored from now on; a repeat is harmless.
@@ -309,7 +355,7 @@ class Engine:
         self._streamer_view.begin_epoch()
         stores = list(zip(self._stores, cuts, strict=True))
         head = Head(
-            self._meaning,
+            {name: value for name, value in self._meaning.items() if value is not None},
             all(cut.is_whole for cut in cuts),
             self.watermark_ms,
             {store.section: cut.counters for store, cut in stores},
@@ -376,6 +422,11 @@ class Engine:
     def snoozed(self) -> int:
         """Findings since the engine began that were not written, since their subject is snoozed."""
         return self._cases.snoozed
+
+    @property
+    def surging_minutes(self) -> int:
+        """Minutes of some streamer's takings far above their own rhythm, since this was made."""
+        return self._streamer_view.surging_minutes
 
     def tiers(self) -> Counter[tuple[str, Tier]]:
         """Accounts that ever lost points, by (subject type, tier of credit)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from detector.core.account import CreditRules
+from detector.core.cases import Snooze
 from detector.core.fusion import Thresholds
 from detector.core.learning import LearningConfig
 from detector.core.school import SchoolTimes
@@ -31,6 +33,7 @@ class EngineConfig:
         child_rooms, perks: words of room categories that children watch, and of gifts that come
             with lasting rights or goods.
         learning: how it learns from verdicts.
+        standing_snoozes: see `Cases.standing`.
     """
 
     zone: str
@@ -52,3 +55,4 @@ class EngineConfig:
     child_rooms: tuple[str, ...]
     perks: tuple[str, ...]
     learning: LearningConfig
+    standing_snoozes: Mapping[str, Snooze] = field(default_factory=dict)

@@ -81,10 +81,13 @@ class Mapping:
 
     Attributes:
         name: the mapping's own name.
+        makes_event_ids: whether event ids of some shape are made of several fields.
     """
 
     def __init__(self, written: MappingFormat) -> None:
         self.name = written.name
+        ids = [shape.fields.get("event_id") for shape in written.shapes.values()]
+        self.makes_event_ids = any(each and (each.join or each.digest) for each in ids)
         self._shape_by = written.shape_by
         self._kind = None if written.shape_by is None else follow(written.shape_by)
         self._shapes: dict[str | None, _Shape] = {}

@@ -66,12 +66,23 @@ class TipperView:
         corrected: Callable[[str, float], float],
         shadow: Shadow | None = None,
     ) -> None:
+        self._corrected = corrected
+        self.features: Features | None = None
+        self.tippers: Generations[bytes] = Generations(max_entries, idle_ms)
+        self._refund_abuse = RefundAbuse()
+        self.claimants = Claimants(max(100, max_entries // 8), idle_ms)
+        self.populations: dict[str, Population] = {}
+        self.reconfigure(policy, currencies, fusion, reader, shadow)
+
+    def reconfigure(
+        self, policy: Policy, currencies: Currencies, fusion: Fusion, reader: TraitReader,
+        shadow: Shadow | None,
+    ) -> None:  # fmt: skip
+        """Judges by these from now on, as `Args` of the class has them; what is known stays."""
         unit, scale = currencies.base, 10**currencies.base_decimals
         self._fusion = fusion
         self._reader = reader
-        self._corrected = corrected
         self._shadow = shadow
-        self.features: Features | None = None
         self._detectors: tuple[tuple[str, float, Detector], ...] = tuple(
             (detector.kind, fusion.floor.get(detector.kind, 0.5), detector)
             for detector in (
@@ -81,10 +92,6 @@ class TipperView:
                 Cap(policy, unit, scale),
             )
         )
-        self.tippers: Generations[bytes] = Generations(max_entries, idle_ms)
-        self._refund_abuse = RefundAbuse()
-        self.claimants = Claimants(max(100, max_entries // 8), idle_ms)
-        self.populations: dict[str, Population] = {}
 
     types = frozenset(("tip", "recharge", "refund"))
     """Events that it reads."""

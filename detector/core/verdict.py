@@ -42,6 +42,12 @@ class Verdict(NamedTuple):
     decided_ms: int
     features: dict[str, float] | None
 
+    @property
+    def outcome(self) -> str:
+        """The judgement, or `missed`: confirmed, and no flag had told of it."""
+        is_missed = self.judgement == "confirmed" and self.flag_id is None
+        return "missed" if is_missed else self.judgement
+
 
 def read_verdict(record: Any) -> Verdict:
     """The record as a Verdict; unknown fields are ignored.

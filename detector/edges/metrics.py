@@ -29,10 +29,12 @@ from detector.core.credit import SUBJECT_TYPES
 from detector.core.decision import SCORED_KINDS
 from detector.core.engine import Engine
 from detector.core.event import REASONS, EventType
+from detector.core.fusion import BASES
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.shadow import AGREEMENTS
 from detector.core.verdict import Judgement
+from detector.core.wording import WORDS
 from detector.runtime.owned import Owned
 from detector.runtime.ports import Changes
 from detector.runtime.status import Status
@@ -43,13 +45,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = (
-    "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
-    "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
+    "tippers", "streamers", "surges", "event_ids", "cases", "snoozes", "prominences", "accounts",
+    "claimants", "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = (*SCORED_KINDS, "cap")
+RULES = tuple(sorted(code for code in WORDS if not code.startswith("benign_")))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+_CANARY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
 
 
@@ -89,6 +93,9 @@ METRICS: tuple[Spec, ...] = (
     Spec("cases_total", "counter",
          "What flags did to their cases. Opened and worsened are worth a page, updated is not.",
          (("kind", KINDS), ("step", ("opened", "worsened", "updated")))),
+    Spec("paging_flags_total", "counter",
+         "High flags that opened or worsened a case, but for those written with paged = false, by "
+         "what they rest on. Each is worth a page.", (("kind", KINDS), ("basis", BASES))),
     Spec("unpaged_flags_total", "counter",
          "High flags written with paged = false, since a storm went on."),
     Spec("flag_storm", "gauge",
@@ -109,11 +116,24 @@ METRICS: tuple[Spec, ...] = (
          "Reviewers' verdicts read from their topic, each once in all instances together. "
          "unreadable: no verdict, see the dead letters; lost: deleted before they were read.",
          (("verdict", (*get_args(Judgement), "unreadable", "lost")),)),
+    Spec("judged_total", "counter",
+         "Verdicts by the kind they are about; missed: confirmed, and never flagged. confirmed ÷ "
+         "(confirmed + false_positive) is the precision; a fall: the kind flags ordinary life.",
+         (("kind", KINDS), ("verdict", (*get_args(Judgement), "missed")))),
+    Spec("judged_rules_total", "counter",
+         "Verdicts on flags by the leading reason's code: which rule earns its pages.",
+         (("rule", RULES), ("verdict", get_args(Judgement)))),
+    Spec("score_drifts_total", "counter",
+         "Changes of a kind's mean score that ADWIN found. A rise: the stream or the models moved; "
+         "look at `score`.", (("kind", KINDS),)),
     Spec("lessons_total", "counter",
          "Verdicts that taught an engine; one teaches every partition. Standing still while "
          "verdicts come: they carry no features, or are about events that are long forgotten."),
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
+    Spec("surges_total", "counter",
+         "Minutes in which a streamer took far more than its own rhythm has it. A rise: an "
+         "occasion on the site, or something that stirs tips up."),
     Spec("lag_seconds", "gauge",
          "Age of the newest record scored while others wait; 0 when caught up, NaN while unknown. "
          "A rise: the detector falls behind."),
@@ -138,19 +158,49 @@ METRICS: tuple[Spec, ...] = (
     Spec("restore_seconds", "histogram",
          "Time from a partition's assignment until its saved state is loaded.", (), _LONG_SECONDS),
     Spec("oldest_checkpoint_seconds", "gauge",
-         "Age of the oldest newest save among the partitions; NaN before there is one. A rise: "
-         "after a crash more has to be replayed."),
+         "Age of the oldest newest save among the partitions, of those with something newer; NaN "
+         "before there is one. A rise: after a crash more has to be replayed."),
     Spec("checkpoint_bytes", "gauge", "Size of the saved state of all partitions."),
     Spec("merge_waiting", "gauge",
          "Re-keyed events that wait for slower partitions. A rise: one of them stands still."),
     Spec("merge_forced_total", "counter",
          "Re-keyed events that could not be waited for: their order is not certain."),
+    Spec("case_alerts", "gauge",
+         "Cases that Alertmanager is told of: high, not judged, not over. A rise: reviewers fall "
+         "behind."),
+    Spec("case_alerts_dropped_total", "counter",
+         "Cases no longer told of, since there were more than alertmanager.max_alerts."),
+    Spec("alertmanager_failures_total", "counter",
+         "Requests to an Alertmanager that failed; all is told again when it answers. A rise: "
+         "nobody is told of cases."),
+    Spec("alertmanager_last_success_timestamp_seconds", "gauge",
+         "When an Alertmanager was last told all, Unix time; 0 before the first time, and when "
+         "off."),
+    Spec("canary_sent_total", "counter",
+         "Canaries sent to the tips topic, or tried to. Standing still: the watch is off."),
+    Spec("canary_lost_total", "counter",
+         "Canaries whose offset was not committed within canary.timeout_s. A rise: tips are not "
+         "consumed, or the topic takes none."),
+    Spec("canary_seconds", "histogram",
+         "Time from sending a canary until its offset was committed, of those not lost. A shift: "
+         "all tips wait so long.", (), _CANARY_SECONDS),
+    Spec("canary_last_seen_timestamp_seconds", "gauge",
+         "When a canary was last seen committed, Unix time; before the first one, when the watch "
+         "began; 0 when off."),
     Spec("assigned_partitions", "gauge", "Partitions this instance reads. 0: it does nothing."),
     Spec("last_commit_timestamp_seconds", "gauge",
          "When offsets were last committed, Unix time. Standing still under load: stuck."),
     Spec("worker_state", "gauge", "1 for what the loop is at, 0 for the rest.",
          (("state", STATES),)),
     Spec("ready", "gauge", "1 when assigned and caught up, as /readyz says."),
+    Spec("config_reload_successful", "gauge",
+         "0 since a reload was refused: the configuration of before stays in force. 1 when one is "
+         "applied, and from the start."),
+    Spec("config_reloads_total", "counter",
+         "Reloads of the configuration, on SIGHUP or since its files changed. A rise of refused: "
+         "look at the log.", (("outcome", ("applied", "refused")),)),
+    Spec("config_last_reload_timestamp_seconds", "gauge",
+         "When the configuration in force was taken over, Unix time; the start without a reload."),
     Spec("build_info", "gauge", "1; its labels say what runs.",
          (("version", ()), ("policy", ()), ("policy_hash", ()), ("mapping", ()))),
 )  # fmt: skip
@@ -207,6 +257,22 @@ class ScoreHistogram(Collector):
         yield family
 
 
+_Total = tuple[str, ...]
+"""A counter that lanes and engines keep themselves: its name, then its labels' values."""
+
+
+def _totals_of(engine: Engine) -> Iterator[tuple[_Total, int]]:
+    for store, total in engine.evictions().items():
+        yield ("evictions_total", store), total
+    yield ("snoozed_total",), engine.snoozed
+    yield ("surges_total",), engine.surging_minutes
+    figures = engine.learning_figures()
+    for (rule, judgement), total in figures["by_rule"].items():
+        yield ("judged_rules_total", rule, judgement), total
+    for kind, total in figures["drifts"].items():
+        yield ("score_drifts_total", kind), total
+
+
 class Metrics:
     """The registry, and the loop's telemetry.
 
@@ -217,8 +283,10 @@ class Metrics:
     def __init__(self, build: dict[str, str]) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self._by_name: dict[str, Any] = {spec.name: self._make(spec) for spec in METRICS}
-        self._by_name["build_info"].labels(version=detector.__version__, **build).set(1)
-        self._totals: dict[tuple[str, str], int] = {}
+        self._build: dict[str, str] = {}
+        self._show_build(build)
+        self._by_name["config_reload_successful"].set(1)
+        self._totals: dict[tuple[str, _Total], int] = {}
         self._set_lag(None, None)
 
     def _make(self, spec: Spec) -> Any:
@@ -227,6 +295,29 @@ class Metrics:
             self.registry.register(scores)
             return scores
         return make_metric(spec, self.registry)
+
+    def started(self, now_s: float) -> None:
+        """The configuration of the start is in force, Unix time."""
+        self._by_name["config_last_reload_timestamp_seconds"].set(now_s)
+
+    def reloaded(self, build: dict[str, str], now_s: float) -> None:
+        """Another configuration is in force: label → value of `build_info`; Unix time."""
+        self._show_build(build)
+        self._by_name["config_reloads_total"].labels("applied").inc()
+        self._by_name["config_last_reload_timestamp_seconds"].set(now_s)
+        self._by_name["config_reload_successful"].set(1)
+
+    def reload_refused(self) -> None:
+        """A configuration could not be used; the one before stays in force."""
+        self._by_name["config_reloads_total"].labels("refused").inc()
+        self._by_name["config_reload_successful"].set(0)
+
+    def _show_build(self, build: dict[str, str]) -> None:
+        info, shown = self._by_name["build_info"], {"version": detector.__version__, **build}
+        info.labels(**shown).set(1)
+        if self._build and self._build != shown:
+            info.remove_by_labels(self._build)
+        self._build = shown
 
     def batch(self, tally: Tally) -> None:
         """Adds what one committed batch led to."""
@@ -240,11 +331,15 @@ class Metrics:
                 metric[name + "_total"].labels(reason).inc(count)
         for verdict, count in tally.verdicts.items():
             metric["verdicts_total"].labels(verdict).inc(count)
+        for (kind, verdict), count in tally.judged.items():
+            metric["judged_total"].labels(kind, verdict).inc(count)
         metric["lessons_total"].inc(tally.lessons)
         for (kind, severity), count in tally.flags.items():
             metric["flags_total"].labels(kind, severity).inc(count)
         for (kind, step), count in tally.cases.items():
             metric["cases_total"].labels(kind, step).inc(count)
+        for (kind, basis), count in tally.paging.items():
+            metric["paging_flags_total"].labels(kind, basis).inc(count)
         metric["unpaged_flags_total"].inc(tally.unpaged)
         for (kind, outcome), count in tally.shadow.items():
             metric["shadow_findings_total"].labels(kind, outcome).inc(count)
@@ -282,7 +377,7 @@ class Metrics:
         """What is held, how far behind it is, and how safe it is."""
         metric = self._by_name
         entries = dict.fromkeys(STORES, 0)
-        totals: dict[tuple[str, str], int] = {}
+        totals: dict[tuple[str, _Total], int] = {}
         waiting = saved_bytes = 0
         ages_s = []
         for owned in all_owned:
@@ -290,18 +385,19 @@ class Metrics:
             for number, engine in enumerate(lane.engines):
                 for store, size in engine.sizes().items():
                     entries[store] += size
-                for store, total in engine.evictions().items():
-                    totals[f"{name}/{number}", store] = total
-                totals[f"{name}/{number}", "snoozed"] = engine.snoozed
+                for which, total in _totals_of(engine):
+                    totals[f"{name}/{number}", which] = total
             waiting += lane.waiting
-            totals[name, "forced"] = lane.forced
+            totals[name, ("merge_forced_total",)] = lane.forced
             if owned.checkpointer is not None and owned.checkpointer.manifest is not None:
                 saved_bytes += sum(save.bytes for save in owned.checkpointer.manifest.saves)
-                ages_s.append(now_s - owned.checkpointer.saved_s)
-        for (name, store), total in totals.items():
+                ages_s.append(owned.checkpointer.unsaved_s(now_s))
+        known = {name for name, _ in self._totals}
+        for (name, which), total in totals.items():
             # A lane that came anew counts from what it was saved with, or from 0.
-            before = self._totals.get((name, store), total)
-            self._counter_of(store).inc(max(0, total - before))
+            before = self._totals.get((name, which), 0 if name in known else total)
+            counter = metric[which[0]]
+            (counter.labels(*which[1:]) if which[1:] else counter).inc(max(0, total - before))
         self._totals = totals
         for store, size in entries.items():
             metric["state_entries"].labels(store).set(size)
@@ -320,18 +416,40 @@ class Metrics:
             self._by_name["accounts"].labels(*at).set(tiers[at])
         self._by_name["flag_storm"].set(any(engine.is_storm for engine in engines))
 
-    def _counter_of(self, total: str) -> Any:
-        """The counter of one of the totals that lanes and engines keep."""
-        if total == "forced":
-            return self._by_name["merge_forced_total"]
-        if total == "snoozed":
-            return self._by_name["snoozed_total"]
-        return self._by_name["evictions_total"].labels(total)
-
     def _set_lag(self, records: int | None, seconds: float | None) -> None:
         unknown = float("nan")
         self._by_name["lag_records"].set(unknown if records is None else records)
         self._by_name["lag_seconds"].set(unknown if seconds is None else seconds)
+
+    def case_alerts(self, active: int, newly_dropped: int) -> None:
+        """How many cases are told of, and how many no longer are for want of room."""
+        self._by_name["case_alerts"].set(active)
+        self._by_name["case_alerts_dropped_total"].inc(newly_dropped)
+
+    def alertmanager_told(self, now_s: float) -> None:
+        """One Alertmanager is up to date; Unix time."""
+        self._by_name["alertmanager_last_success_timestamp_seconds"].set(now_s)
+
+    def alertmanager_failed(self) -> None:
+        """One Alertmanager did not answer, or refused."""
+        self._by_name["alertmanager_failures_total"].inc()
+
+    def canary_begun(self, now_s: float) -> None:
+        """The canary is on from now; Unix time."""
+        self._by_name["canary_last_seen_timestamp_seconds"].set(now_s)
+
+    def canary_sent(self) -> None:
+        """A canary is on its way."""
+        self._by_name["canary_sent_total"].inc()
+
+    def canary_seen(self, seconds: float, now_s: float) -> None:
+        """A canary was committed after so long; Unix time."""
+        self._by_name["canary_seconds"].observe(seconds)
+        self._by_name["canary_last_seen_timestamp_seconds"].set(now_s)
+
+    def canary_lost(self) -> None:
+        """A canary was not committed in time."""
+        self._by_name["canary_lost_total"].inc()
 
     def exposition(self, state: str, is_ready: bool) -> bytes:
         """The text that Prometheus scrapes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -201,8 +201,12 @@ class Labels:
             self._by_event[event_id] = (*before, label)
 
 
-def read_labels(lines: Iterable[bytes]) -> Labels:
+def read_labels(lines: Iterable[bytes], name_of: Callable[[str], str] = str) -> Labels:
     """The labels in a file of JSON lines; empty lines are passed over.
+
+    Args:
+        lines: the file's.
+        name_of: a subject's id → what it is called in flags.
 
     Raises:
         LabelError: a line is no label; or there are none.
@@ -213,7 +217,11 @@ def read_labels(lines: Iterable[bytes]) -> Labels:
         nonlocal number
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield number, read_label(orjson.loads(line))
+                label = read_label(orjson.loads(line))
+                if label is not None and label.subject is not None:
+                    subject_type, subject_id = label.subject
+                    label = label._replace(subject=(subject_type, name_of(subject_id)))
+                yield number, label
 
     try:
         labels = Labels(read())

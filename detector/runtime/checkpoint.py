@@ -278,9 +278,18 @@ class Checkpointer:
         self.manifest = self.manifest._replace(marks=tuple(self._marks))
         return [self._write_manifest(self.manifest)]
 
+    def unsaved_s(self, now_s: float) -> float:
+        """Age of the newest save; 0 while nothing came after it, however old it is."""
+        return now_s - self.saved_s if self._records or self._under_way is not None else 0.0
+
     def is_busy(self, now_s: float) -> bool:
         """Whether `step` has something to write."""
         return self._under_way is not None or self._is_due(now_s)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was processed is in the newest complete save."""
+        return self.manifest is not None and self._under_way is None and not self._records
 
     def hurry(self) -> None:
         """Makes the next save due as soon as there is anything to save."""

@@ -8,7 +8,7 @@ lane's saved state; the records between that and the committed offset are replay
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -22,6 +22,8 @@ from detector.core.event import Event, Rejected
 from detector.core.fusion import Flag
 from detector.core.shadow import Comparison
 from detector.core.state import StateError
+from detector.runtime.canary import without_canaries
+from detector.runtime.flag_log import HighFlag
 from detector.runtime.merge import Merge
 from detector.runtime.ports import Clock, Output, Partition, Record
 from detector.runtime.rekey import BatchError, Rekeyer, View, decode
@@ -39,6 +41,20 @@ class OutputTopics(NamedTuple):
     dead_letters: str
     rekeyed: str
     scores: str | None = None
+
+
+class Rules(NamedTuple):
+    """What lanes judge by, and what can be another between two commits.
+
+    Attributes:
+        decoder: bytes to events.
+        policy: name@hash of the pack in force, for dead letters.
+        configure: makes an engine judge by them; it keeps its state.
+    """
+
+    decoder: Decoder
+    policy: str
+    configure: Callable[[Engine], None]
 
 
 class Lane(Protocol):
@@ -76,6 +92,9 @@ class Lane(Protocol):
             is_idle: whether the log's end was reached some time ago.
             steady_s: now.
         """
+
+    def judge_by(self, rules: Rules) -> None:
+        """Other rules from the next record on; nothing of the lane's state is lost."""
 
     def save_all(self) -> Iterator[bytes]: ...
     def save_changes(self) -> Iterator[bytes]: ...
@@ -117,9 +136,10 @@ class TipsLane:
     ) -> None:
         started_s = clock.steady_s()
         decode = self._decode
-        decoded = [decode(record.value, record.timestamp) for record in records]
+        tips = without_canaries(records)
+        decoded = [decode(record.value, record.timestamp) for record in tips]
         decoded_s = clock.steady_s()
-        for record, event in zip(records, decoded, strict=True):
+        for record, event in zip(tips, decoded, strict=True):
             if isinstance(event, Event):
                 try:
                     decision = self._engine.process(event)
@@ -129,7 +149,7 @@ class TipsLane:
                 if isinstance(decision, Decision):
                     for rekeyer in self._rekeyers:
                         rekeyer.add(event, record.offset)
-                    self._count(decision, tally, outputs)
+                    self._count(decision, record, tally, outputs)
                 else:
                     tally.duplicates += 1
             elif isinstance(event, Skipped):
@@ -149,7 +169,14 @@ class TipsLane:
                 outputs.append(Output(self._topics.rekeyed, key, batch, [], target))
         return outputs
 
-    def _count(self, decision: Decision, tally: Tally, outputs: list[Output]) -> None:
+    def judge_by(self, rules: Rules) -> None:
+        self._decode = rules.decoder.decode
+        self._refuse.policy = rules.policy
+        rules.configure(self._engine)
+
+    def _count(
+        self, decision: Decision, record: Record, tally: Tally, outputs: list[Output]
+    ) -> None:
         event = decision.event
         tally.events[event.type] += 1
         tally.late += decision.is_late
@@ -158,6 +185,7 @@ class TipsLane:
             tally.add_scores(decision.scores)
         if decision.flags:
             write_flags(decision, tally, outputs, self._topics.flags)
+            tally.high += high_flags(decision, self.partition, record)
         if decision.accounts:
             write_accounts(decision, tally, outputs, self._topics.accounts)
         if decision.shadow is not None:
@@ -240,6 +268,7 @@ class RekeyedLane:
                     continue
                 if isinstance(decision, Decision):
                     write_flags(decision, tally, outputs, self._topics.flags)
+                    tally.high += high_flags(decision, self.partition, record)
                     write_accounts(decision, tally, outputs, self._topics.accounts)
                     if decision.shadow is not None:
                         write_shadow(decision.shadow, tally, outputs, self._topics.flags)
@@ -249,6 +278,11 @@ class RekeyedLane:
 
     def promise(self, sources: int, is_idle: bool, steady_s: float) -> list[Output]:
         return []
+
+    def judge_by(self, rules: Rules) -> None:
+        self._refuse.policy = rules.policy
+        for engine in self.engines:
+            rules.configure(engine)
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -323,7 +357,18 @@ def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: 
         tally.flags[flag.kind, flag.severity] += 1
         tally.cases[flag.kind, flag.step] += 1
         tally.unpaged += flag.record.get("paged") is False
+        if flag.pages:
+            tally.paging[flag.kind, flag.basis] += 1
         outputs.append(_flag_output(flag, topic))
+
+
+def high_flags(decision: Decision, partition: Partition, record: Record) -> Iterator[HighFlag]:
+    """A decision's high flags, with the record that led to it."""
+    return (
+        HighFlag(flag.record, partition, record.offset)
+        for flag in decision.flags
+        if flag.severity == "high"
+    )
 
 
 def write_shadow(comparison: Comparison, tally: Tally, outputs: list[Output], topic: str) -> None:
@@ -353,12 +398,15 @@ class Refusal:
         partition: theirs.
         topic: of the dead letters.
         policy: name@hash of the pack in force.
+
+    Attributes:
+        policy: as given; may be set anew.
     """
 
     def __init__(self, partition: Partition, topic: str, policy: str) -> None:
+        self.policy = policy
         self._partition = partition
         self._topic = topic
-        self._policy = policy
 
     def __call__(
         self, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
@@ -373,7 +421,7 @@ class Refusal:
             ("partition", str(self._partition.partition).encode()),
             ("offset", str(record.offset).encode()),
             ("version", detector.__version__.encode()),
-            ("policy", self._policy.encode()),
+            ("policy", self.policy.encode()),
         ]
         # Kafka's producer takes no record without both key and value.
         key = b"" if record.key is None and record.value is None else record.key

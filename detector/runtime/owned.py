@@ -16,7 +16,7 @@ from detector.runtime.checkpoint import (
     chunk_names,
     load,
 )
-from detector.runtime.lane import Lane
+from detector.runtime.lane import Lane, Rules
 from detector.runtime.ports import Checkpoints, Clock, Output, Partition, Record, Source, Stop
 from detector.runtime.tally import Tally
 from detector.runtime.verdicts import MOST_AT_ONCE, Learner
@@ -107,6 +107,12 @@ class Owned:
             self.lane.next_offset = self.silent_until
             if self.learner is not None:
                 self.learner.learn_again(self.silent_until)
+
+    def judge_by(self, rules: Rules) -> None:
+        """Other rules from the next record on."""
+        self.lane.judge_by(rules)
+        if self.learner is not None:
+            self.learner.judge_by(rules)
 
     @property
     def is_replaying(self) -> bool:

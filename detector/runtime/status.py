@@ -20,7 +20,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Status:
-    """How the loop is doing, for `/healthz` and `/readyz`; written by the loop only.
+    """How the loop is doing, for `/healthz` and `/readyz`; written by the loop, but for `notice`.
 
     Attributes:
         state: what it is at: `starting`, `running`, `restoring` (state is being loaded or
@@ -30,6 +30,7 @@ class Status:
         turned_s: steady time of the last turn.
         partitions: how many are assigned.
         lag_records, lag_s: how far behind; None while unknown.
+        notice: what somebody should look at although all goes on; empty for nothing.
     """
 
     state: str = "starting"
@@ -38,3 +39,4 @@ class Status:
     partitions: int = 0
     lag_records: int | None = None
     lag_s: float | None = None
+    notice: str = ""

@@ -16,7 +16,7 @@ from detector.core.engine import Engine
 from detector.core.event import Rejected
 from detector.core.verdict import Verdict, VerdictError, read_verdict
 from detector.runtime.checkpoint import Mark
-from detector.runtime.lane import Refusal, internal_error
+from detector.runtime.lane import Refusal, Rules, internal_error
 from detector.runtime.ports import Output, Partition, Record, Retry, VerdictLog
 from detector.runtime.tally import Tally
 
@@ -37,19 +37,22 @@ class Clerk:
         topic: of the verdicts.
         dead_letters: where those go that are none.
         policy: name@hash of the pack in force, for dead letters.
+
+    Attributes:
+        policy: as given; may be set anew.
     """
 
     def __init__(self, topic: str, dead_letters: str, policy: str) -> None:
+        self.policy = policy
         self._topic = topic
         self._dead_letters = dead_letters
-        self._policy = policy
 
     def refuse(
         self, number: int, record: Record, refusal: Rejected, tally: Tally, outputs: list[Output]
     ) -> None:
         """Makes a dead letter of a record of partition `number`."""
         at = Partition(self._topic, number)
-        Refusal(at, self._dead_letters, self._policy)(record, refusal, tally, outputs)
+        Refusal(at, self._dead_letters, self.policy)(record, refusal, tally, outputs)
 
 
 class Learner:
@@ -100,6 +103,11 @@ class Learner:
             self._lose(found.lost)
             self._marked = deque(_by_mark(found.records, marks))
 
+    def judge_by(self, rules: Rules) -> None:
+        """Told when the lane is: dead letters say which pack was in force."""
+        if self._clerk is not None:
+            self._clerk.policy = rules.policy
+
     @property
     def next_mark(self) -> int | None:
         """Before the record at this offset there is something to be learned again."""
@@ -141,6 +149,8 @@ class Learner:
                 counted, refusal = "unreadable", verdict
             if self._clerk is not None:
                 tally.verdicts[counted] += 1
+                if isinstance(verdict, Verdict):
+                    tally.judged[verdict.kind, verdict.outcome] += 1
                 if refusal is not None:
                     self._clerk.refuse(number, record, refusal, tally, outputs)
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from detector.core.state import StateError
 from detector.runtime.breaker import Breaker
+from detector.runtime.flag_log import FlagLog
 from detector.runtime.owned import Opener, Owned
 from detector.runtime.ports import (
     Aborted,
@@ -30,6 +31,7 @@ from detector.runtime.ports import (
     Source,
     Stop,
 )
+from detector.runtime.reload import Gate, Reloads
 from detector.runtime.status import Pace, Status
 from detector.runtime.tally import Tally
 
@@ -66,6 +68,7 @@ class Worker:
         pace: how long to wait.
         breaker: stops the process when too many events fail.
         status: kept up to date.
+        reloads: where other rules come from while it runs; None for none.
 
     Attributes:
         owned: the partitions that are ours and open.
@@ -74,7 +77,7 @@ class Worker:
     def __init__(
         self, source: Source, sink: Sink, clock: Clock, opener: Opener,
         checkpoints: Checkpoints | None, tips: str, telemetry: Telemetry,
-        pace: Pace, breaker: Breaker, status: Status,
+        pace: Pace, breaker: Breaker, status: Status, reloads: Reloads | None = None,
     ) -> None:  # fmt: skip
         self._source = source
         self._sink = sink
@@ -86,9 +89,11 @@ class Worker:
         self._pace = pace
         self._breaker = breaker
         self._status = status
+        self._gate = None if reloads is None else Gate(reloads, clock)
         self.owned: dict[Partition, Owned] = {}
         self._at_end_s: dict[Partition, float] = {}
         self._idle: set[Partition] = set()
+        self._flag_log = FlagLog()
         self._began_s = 0.0
         self._looked_s = 0.0
         self._stopping = False
@@ -142,10 +147,11 @@ class Worker:
             owned = self.owned.get(partition)
             if owned is None:
                 continue  # not open yet: opening it goes back to where its state ends
-            self._at_end_s.pop(partition, None)
-            self._idle.discard(partition)
             tally = Tally()
             owned.process(records, tally, outputs, clock)
+            if tally.records or tally.replayed:  # a canary alone leaves a partition idle
+                self._at_end_s.pop(partition, None)
+                self._idle.discard(partition)
             tallies.append(tally)
             if not owned.is_replaying:
                 touched.append(owned)
@@ -154,8 +160,12 @@ class Worker:
             self._breaker.count(tallies)
         is_settled = self._source.is_settled()
         is_whole = True
+        if self._gate is not None:
+            self._gate.prepare(self.owned.values())
         if touched or is_settled:  # what can wait for the end of a rebalance does
             is_whole = self._commit(tallies, outputs, touched, membership)
+        if self._gate is not None and is_whole:
+            self._gate.pass_on(self.owned.values())
         if membership is not None and is_settled:
             self._open_missing()
         self._look()
@@ -257,6 +267,7 @@ class Worker:
     def _tell(self, tallies: list[Tally]) -> None:
         for tally in tallies:
             self._telemetry.batch(tally)
+            self._flag_log.write(tally.high, self._clock.steady_s())
 
     def _follow(self, changes: Changes) -> None:
         """Acts on a rebalance. Nothing is under way, so there is nothing to write."""

@@ -25,6 +25,7 @@ class Detector:
         bootstrap: the broker.
         prefix: of the topics and the group.
         module: what is run: the detector, or something that wraps it.
+        config: its settings file; None for none.
         settings: environment overrides, such as `INPUT__MAPPING`.
     """
 
@@ -32,10 +33,13 @@ class Detector:
     first_line = b"metrics at"
 
     def __init__(
-        self, folder: Path, bootstrap: str, prefix: str, module: str = "detector", **settings: str
-    ) -> None:
+        self, folder: Path, bootstrap: str, prefix: str, module: str = "detector",
+        config: Path | None = None, **settings: str,
+    ) -> None:  # fmt: skip
         self.prefix = prefix
-        self._module = module
+        self._command = [sys.executable, "-m", module, *self.command]
+        if config is not None:
+            self._command += ["--config", str(config)]
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -57,8 +61,8 @@ class Detector:
     def start(self) -> Detector:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module, *self.command], env=self.environment, cwd=ROOT,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self._command, env=self.environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log,
             )  # fmt: skip
         return self
 

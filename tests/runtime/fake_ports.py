@@ -16,7 +16,7 @@ from detector.edges.kafka_checkpoints import KafkaCheckpoints
 from detector.edges.metrics import Metrics
 from detector.runtime.breaker import Breaker
 from detector.runtime.checkpoint import Mark, SaveEvery
-from detector.runtime.lane import Lane
+from detector.runtime.lane import Lane, Rules
 from detector.runtime.owned import Opener, Owned
 from detector.runtime.ports import (
     Aborted,
@@ -267,6 +267,29 @@ class FakeClock:
         self.s += seconds
 
 
+class FakeReloads:
+    """See `reload.Reloads`.
+
+    Attributes:
+        in_force: the configuration that lanes are made by.
+    """
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.in_force = assembly
+        self._offer: tuple[Assembly, Rules] | None = None
+
+    def offer(self, assembly: Assembly) -> None:
+        self._offer = assembly, assembly.rules()
+
+    def waiting(self) -> Rules | None:
+        return None if self._offer is None else self._offer[1]
+
+    def applied(self, rules: Rules) -> None:
+        assert self._offer is not None
+        assert self._offer[1] is rules
+        self.in_force, self._offer = self._offer[0], None
+
+
 def make_broker(assembly: Assembly, tips: int = 1) -> Broker:
     """A broker with the topics of a configuration, all of which have as many partitions."""
     topics, settings = assembly.settings.topics, assembly.settings
@@ -322,22 +345,24 @@ class Instance:
         self.verdicts = FakeVerdicts(broker, settings.topics.verdicts)
         self.metrics = Metrics(assembly.build())
         self.status = Status()
+        self.reloads = FakeReloads(assembly)
         self.lanes: dict[Partition, Lane] = {}
 
         def make_lane(partition: Partition) -> Lane:
-            self.lanes[partition] = assembly.make_lane(partition, broker.counts[rekeyed])
+            made = self.reloads.in_force.make_lane(partition, broker.counts[rekeyed])
+            self.lanes[partition] = made
             return self.lanes[partition]
 
         self.marked: list[tuple[Partition, Mark]] = []
         opener = _WatchedOpener(
             self.source, self.store, make_lane, store, SaveEvery(1e9, save_every), self.clock,
-            lambda lane: assembly.make_learner(lane, self.verdicts),
+            lambda lane: self.reloads.in_force.make_learner(lane, self.verdicts),
         )  # fmt: skip
         opener.marked = self.marked
         self.worker = Worker(
             self.source, self.sink, self.clock, opener, self.store, tips, self.metrics,
             Pace(commit_interval_s=0.5, idle_after_s=1.0),
-            breaker or Breaker(max_share=0.01, records=1_000), self.status,
+            breaker or Breaker(max_share=0.01, records=1_000), self.status, self.reloads,
         )  # fmt: skip
 
     def turn(self, times: int = 1) -> None:

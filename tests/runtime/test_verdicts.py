@@ -97,6 +97,17 @@ def test_every_partition_learns_every_verdict_before_its_next_batch() -> None:
     assert one.sample("lessons_total") >= 4
 
 
+def test_verdicts_are_counted_by_kind_once_for_all_partitions() -> None:
+    broker, one = running(partitions=2)
+    verdict(broker, 1, event_id=None, flag_id="f1")
+    verdict(broker, 7, kind="ring")
+    tip(broker, 2)
+    tip(broker, 2, TIPS._replace(partition=1))
+    one.turn(3)
+    assert one.sample("judged_total", kind="minor", verdict="confirmed") == 1
+    assert one.sample("judged_total", kind="ring", verdict="missed") == 1
+
+
 def test_without_verdicts_the_manifest_is_that_of_the_first_release() -> None:
     broker, one = running(save_every=1)
     tip(broker, 1)
