@@ -281,7 +281,6 @@ class ConsoleSettings(Section):
     proxy_user_header: HeaderName
     proxy_role_header: HeaderName
     proxy_addresses: list[IPvAnyNetwork]
-    pseudonym_key: SecretStr = SecretStr("")
     page_rows: Annotated[int, Field(ge=10, le=500)]
     expire_days: Days
     keep_days: Days

@@ -140,7 +140,8 @@ class Access:
         # For an unknown name it takes as long, so that nobody learns which names there are.
         is_right = password_matches(password, entry.password if entry else "")
         if entry is None or not is_right:
-            return self._fail((address, name))
+            self._fail((address, name))
+            return None
         with self._lock:
             self._known[key] = _as_user(entry)
             while len(self._known) > _REMEMBERED:
@@ -218,7 +219,7 @@ def token_digest(token: str) -> str:
 
 
 def _digest(password: str, salt: bytes) -> str:
-    return scrypt(password.encode(), salt=salt, dklen=32, **_SCRYPT).hex()  # type: ignore[arg-type]
+    return scrypt(password.encode(), salt=salt, dklen=32, **_SCRYPT).hex()
 
 
 def _as_user(entry: Any) -> User:

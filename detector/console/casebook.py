@@ -70,7 +70,7 @@ class Casebook:
         self._evidence_ms = settings.console.evidence_days * DAY_MS
         zone = ZoneInfo(settings.engine.zone)
         self._frame = Frame(assembly.currencies, zone, settings.school.times())
-        self._exporter = Exporter(zone, settings.console.pseudonym_key.get_secret_value())
+        self._exporter = Exporter(zone, assembly.pseudonyms)
         self._counted: tuple[str, Counts] = ("", {})
 
     @property

@@ -110,7 +110,7 @@ class _Money:
 
     def value(self, event: Event) -> float:
         """In the base currency."""
-        return (event.value_minor or 0) / self._base
+        return float((event.value_minor or 0) / self._base)
 
     def amount(self, event: Event) -> float | None:
         """In the event's own."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +22,7 @@ from detector.console.model import (
     ReasonView,
     TimelineEvent,
 )
+from detector.edges.pseudonyms import Pseudonyms
 
 FORMAT = 1
 """Of the document: grows when a field changes its meaning."""
@@ -60,28 +60,21 @@ _TO_ADD: dict[str, tuple[tuple[str, str], ...]] = {
 _MONEY_TYPES = ("tip", "recharge", "payout", "refund")
 
 
-class Pseudonyms:
-    """Names for ids: the same for the same id.
+class Names:
+    """What ids are called in one file: as they are, or by pseudonyms.
 
     Args:
-        key: whoever has it can tell whether an id is meant; empty: one that nobody has.
-        are_used: False to leave ids as they are.
-
-    >>> names = Pseudonyms("k", are_used=True)
-    >>> names.of("tipper", "t1") == names.of("tipper", "t1") != names.of("tipper", "t2")
-    True
+        pseudonyms: the operator's; None for fresh ones (`p0_…`), which hold within one file only.
+        are_used: whether ids are replaced.
     """
 
-    def __init__(self, key: str, are_used: bool) -> None:
+    def __init__(self, pseudonyms: Pseudonyms | None, are_used: bool) -> None:
         self.are_used = are_used
-        self._key = blake2b(key.encode() or secrets.token_bytes(32)).digest()
+        self._pseudonyms = pseudonyms or Pseudonyms(secrets.token_bytes(32), version=0)
 
-    def of(self, kind: str, found: str) -> str:
+    def of(self, found: str) -> str:
         """An id's name; empty for an empty one."""
-        if not self.are_used or not found:
-            return found
-        digest = blake2b(f"{kind}|{found}".encode(), digest_size=6, key=self._key)
-        return f"{kind}-{digest.hexdigest()}"
+        return self._pseudonyms.once(found) if self.are_used and found else found
 
 
 class Exporter:
@@ -89,12 +82,12 @@ class Exporter:
 
     Args:
         zone: that times are told in.
-        key: of the pseudonyms; empty: fresh ones for each file.
+        pseudonyms: the operator's; None for fresh ones in each file.
     """
 
-    def __init__(self, zone: ZoneInfo, key: str) -> None:
+    def __init__(self, zone: ZoneInfo, pseudonyms: Pseudonyms | None) -> None:
         self._zone = zone
-        self._key = key
+        self._pseudonyms = pseudonyms
 
     def export(
         self, case: CaseView, evidence: EvidenceView, channel: Channel, language: Language,
@@ -109,7 +102,7 @@ class Exporter:
             is_pseudonymised: whether ids are replaced, and devices and words left out.
             now_ms: epoch ms.
         """
-        names = Pseudonyms(self._key, is_pseudonymised)
+        names = Names(self._pseudonyms, is_pseudonymised)
         row = case.row
         document: dict[str, Any] = {
             "format": FORMAT,
@@ -128,7 +121,7 @@ class Exporter:
                 "last_at": self._time(row.last_ms),
                 "flags": row.flags,
             },
-            "subject": {"type": row.subject_type, "id": names.of(row.subject_type, row.subject_id)},
+            "subject": {"type": row.subject_type, "id": names.of(row.subject_id)},
             "finding": row.sentence[language],
             "reasons": [_reason(each, language) for each in case.reasons],
             "policy": case.policy,
@@ -141,9 +134,7 @@ class Exporter:
                 "base_currency": evidence.currency,
             },
             "orders": [
-                self._event(each, row.subject_type, names)
-                for each in evidence.events
-                if each.type in _MONEY_TYPES
+                self._event(each, names) for each in evidence.events if each.type in _MONEY_TYPES
             ],
             "room": [
                 {"at": self._time(each.at_ms), "event": each.detail, "room_id": each.room}
@@ -152,8 +143,8 @@ class Exporter:
             ],
             "money": [
                 {
-                    "from": {"type": edge.source[0], "id": names.of(*edge.source)},
-                    "to": {"type": edge.target[0], "id": names.of(*edge.target)},
+                    "from": {"type": edge.source[0], "id": names.of(edge.source[1])},
+                    "to": {"type": edge.target[0], "id": names.of(edge.target[1])},
                     "value": edge.value,
                     "count": edge.count,
                 }
@@ -173,29 +164,26 @@ class Exporter:
             ]
         return ExportView(channel, row.case_id, language, is_pseudonymised, document)
 
-    def _event(self, event: TimelineEvent, subject_type: str, names: Pseudonyms) -> dict[str, Any]:
-        other = "streamer" if subject_type == "tipper" else "tipper"
-        if event.type == "payout":
-            other = "account"
+    def _event(self, event: TimelineEvent, names: Names) -> dict[str, Any]:
         record = {
-            "order": names.of("order", event.event_id),
+            "order": names.of(event.event_id),
             "at": self._time(event.at_ms),
             "type": event.type,
             "amount": event.amount,
             "currency": event.currency,
             "value": event.value,
-            "other_side": names.of(other, event.who),
+            "other_side": names.of(event.who),
             "detail": event.detail,
-            "room_id": names.of("room", event.room),
+            "room_id": names.of(event.room),
             "is_flagged": event.is_flagged,
         }
         return record if names.are_used else {**record, "message": event.message}
 
-    def _decision(self, decision: Decision, names: Pseudonyms) -> dict[str, Any]:
+    def _decision(self, decision: Decision, names: Names) -> dict[str, Any]:
         record = {
             "at": self._time(decision.at_ms),
             "act": decision.act,
-            "by": names.of("reviewer", decision.by),
+            "by": names.of(decision.by),
             "is_undone": decision.is_undone,
         }
         return record if names.are_used else {**record, "note": decision.note}

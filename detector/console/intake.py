@@ -163,7 +163,7 @@ def read_account(record: Record) -> AccountRecord | None:
 
 
 def _is_reason(found: Any) -> bool:
-    return found.keys() >= _REASON_KEYS and found["text"].keys() >= {"en", "zh"}
+    return bool(found.keys() >= _REASON_KEYS and found["text"].keys() >= {"en", "zh"})
 
 
 def text(found: Any, limit: int) -> str:

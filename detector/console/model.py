@@ -333,7 +333,7 @@ class MoneyEdge(NamedTuple):
     source: tuple[str, str]
     target: tuple[str, str]
     value: float
-    count: int
+    count: int  # type: ignore[assignment]
     hops: int = 0
 
 

@@ -37,7 +37,8 @@ class Found:
 
     Attributes:
         events: of the subject, in no order; of a tipper also payouts and rooms of its streamers.
-        raw: the record of the event that was asked for; None if it was not met.
+        raw: the record of the event that was asked for; None if it was not met, or has ids that
+            stand under pseudonyms everywhere else.
         read: records looked at.
         cut_by: the limit that was met: `records`, `seconds` or `events`; empty: none.
     """
@@ -127,9 +128,10 @@ class Tips:
 
         A producer with another partitioner makes it wrong, and only the order of the search.
         """
-        if self._settings.topics.tips_key != subject[0]:
+        if self._settings.topics.tips_key != subject[0] or self._assembly.pseudonyms is not None:
             return None
-        return numbers[(murmur2(subject[1].encode()) & 0x7FFFFFFF) % len(numbers)]
+        place: int = (murmur2(subject[1].encode()) & 0x7FFFFFFF) % len(numbers)
+        return numbers[place]
 
     def _stretch(self, at: TopicPartition, span_ms: tuple[int, int]) -> tuple[int, int]:
         start, end = bounds(self._reader, at)
@@ -149,7 +151,10 @@ class _Sieve:
         self._kind, self._id = subject
         self._event_id = event_id
         # A cheap look before decoding, where the id must stand in the record letter by letter.
-        self._bytes = self._id.encode() if _PLAIN.fullmatch(self._id) else b""
+        # A pseudonym stands in none; and whoever is to see pseudonyms must not see the record.
+        self._has_ids = assembly.pseudonyms is None
+        is_letter_by_letter = self._has_ids and _PLAIN.fullmatch(self._id)
+        self._bytes = self._id.encode() if is_letter_by_letter else b""
 
     def take(self, record: Any) -> None:
         value = record.value
@@ -161,8 +166,9 @@ class _Sieve:
         event = self._decode(value, record.timestamp)
         if not isinstance(event, Event):
             return
-        if event.event_id == self._event_id:
+        if event.event_id == self._event_id and self._has_ids:
             self.found.raw = value
         own = event.tipper_id if self._kind == "tipper" else event.streamer_id
+        is_around = is_around or (self._kind == "tipper" and not self._bytes)
         if own == self._id or (is_around and event.type in ("payout", "room")):
             self.found.events.append(event)

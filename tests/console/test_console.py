@@ -12,7 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
+from detector.assembly import Assembly
 from detector.console.access import user_entry
+from detector.console.tips import Tips
+from detector.settings import load_settings
+from tests.conftest import ROOT
 from tests.console.stack import Browser, Console, flag, write
 from tests.integration.test_run import until
 from tests.kafka_node import KafkaNode
@@ -251,6 +255,26 @@ def test_evidence_is_read_from_the_tips_and_leaves_the_house_under_pseudonyms(
     assert whole["subject"]["id"] == "u2"
     assert whole["orders"][0]["message"] == "hello <b>"
     assert lin.ask(f"/cases/c_{2:032x}/export?channel=x")[0] == 400
+
+
+def test_where_ids_stand_under_pseudonyms_their_events_are_found_and_no_id_is_shown(
+    kafka: KafkaNode, prefix: str, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(64)))
+    key.chmod(0o600)
+    settings = {"KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap, "TOPICS__TIPS": f"{prefix}-tips",
+                "PSEUDONYMS__KEY_FILE": str(key)}  # fmt: skip
+    environment = {f"TIP_DETECTOR__{name}": value for name, value in settings.items()}
+    assembly = Assembly(load_settings(None, ROOT / "config" / "detector.toml", environment))
+    assert assembly.pseudonyms is not None
+    tips, now_ms = Tips(assembly), int(time.time() * 1000)
+    subject = ("tipper", assembly.pseudonyms.of("u2"))
+    found = tips.look(subject, now_ms - 3_600_000, now_ms, "e4")
+    tips.close()
+    assert len(found.events) == 20
+    assert found.raw is None
+    assert {each.message for each in found.events} == {None}
 
 
 def test_a_database_that_is_deleted_is_made_again_with_the_same_cases_and_verdicts(
