@@ -31,6 +31,16 @@ def test_imports_go_one_way() -> None:
             assert own <= allowed, f"{path}: {own - allowed}"
 
 
+def test_only_the_command_and_the_demo_know_the_console() -> None:
+    others = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "console"]
+    knowing = {
+        path.name
+        for path in others
+        if any(name.startswith("detector.console") for name in imported(path))
+    }
+    assert knowing == {"cli.py", "demo.py"}
+
+
 def test_the_core_knows_no_clock_no_chance_no_files_and_no_outside_system() -> None:
     paths = list((PACKAGE / "core").rglob("*.py"))
     assert len(paths) > 15

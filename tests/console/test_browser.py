@@ -43,7 +43,7 @@ class Stack(NamedTuple):
         tip = {"event_id": uuid.uuid4().hex, "event_time": START_MS, "tipper_id": "adult",
                "streamer_id": "s1", "amount": "1", "currency": "CNY"}  # fmt: skip
         write(self.node, f"{self.prefix}-tips", [tip])
-        return self.detector.metric("verdicts_total", verdict="confirmed")
+        return self.detector.metric("judged_total", kind="minor", verdict="confirmed")
 
     def case_of(self, tipper: str) -> str:
         """The path of a tipper's case, as the page that called the reviewer names it."""
@@ -207,7 +207,7 @@ def test_a_verdict_by_one_key_reaches_kafka_the_detector_and_the_other_screen(
         lin.keyboard.press("n")
         lin.keyboard.type("his mother called, cfu")
         lin.keyboard.press("Escape")
-        before = stack.detector.metric("verdicts_total", verdict="confirmed")
+        before = stack.detector.metric("judged_total", kind="minor", verdict="confirmed")
         lin.keyboard.press("c")
         expect(lin.locator(".outcome")).to_contain_text("Confirmed by lin")
         written = stack.verdicts()[-1]
