@@ -13,6 +13,7 @@ import threading
 import time
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from detector.assembly import Assembly
 from detector.core.mapping import MappingError
@@ -20,7 +21,7 @@ from detector.core.policy import PolicyError
 from detector.core.problems import Problems
 from detector.edges.files import find, shipped_config
 from detector.edges.metrics import Metrics
-from detector.runtime.lane import Rules
+from detector.runtime.lane import Rules, internal_error
 from detector.runtime.status import Status
 from detector.settings import ConfigError, Settings, differences, find_beside, load_settings
 from detector.shadow_settings import load_shadow
@@ -33,6 +34,11 @@ RELOADABLE = frozenset(
 """Sections that a running detector can change."""
 
 _LOOK_S = 0.25  # how soon a signal is heeded
+
+
+class _Offer(NamedTuple):
+    assembly: Assembly
+    rules: Rules
 
 
 class Reloader:
@@ -57,7 +63,8 @@ class Reloader:
         self._status = status
         self._start = assembly
         self._interval_s = assembly.settings.reload.interval_s
-        self._offer: tuple[Assembly, Rules] | None = None
+        self._offer: _Offer | None = None  # the reload thread makes it, the loop's takes it
+        self._shown: _Offer | None = None  # the loop's thread only
         self._lock = threading.Lock()  # never taken in a signal handler
         self._is_asked = False
         self._files = files_of(config)
@@ -72,16 +79,17 @@ class Reloader:
         self._is_asked = True
 
     def waiting(self) -> Rules | None:
-        offer = self._offer
-        return None if offer is None else offer[1]
+        self._shown = self._offer
+        return None if self._shown is None else self._shown.rules
 
     def applied(self, rules: Rules) -> None:
+        taken = self._shown
+        if taken is None or taken.rules is not rules:
+            raise ValueError("rules: expected those that `waiting` gave last")
         with self._lock:
-            offer = self._offer
-            if offer is None or offer[1] is not rules:
-                return  # a newer one has come meanwhile, and waits for the next turn
-            self._offer = None
-        self.in_force = offer[0]
+            if self._offer is taken:  # else a newer one has come meanwhile, or was refused
+                self._offer = None
+        self.in_force = taken.assembly
         build = self.in_force.build()
         self._metrics.reloaded(build, time.time())
         log.info(
@@ -122,14 +130,13 @@ class Reloader:
         except (ConfigError, MappingError, PolicyError) as error:
             problems = str(error)
         except Exception as error:  # the thread must be there for the next attempt
-            log.exception("reading the configuration again failed")
-            problems = f"{type(error).__name__}: see the log"
+            problems = internal_error(error).detail
+        with self._lock:  # what was offered before and not taken yet is out of date in any case
+            self._offer = None if problems else _Offer(assembly, assembly.rules())
         if problems:
             self._refuse(problems)
-            return
-        with self._lock:
-            self._offer = (assembly, assembly.rules())
-        self._status.notice = ""
+        else:
+            self._status.notice = ""
 
     def _refuse(self, problems: str) -> None:
         log.error("reload refused; the configuration of before stays in force:\n%s", problems)

@@ -30,10 +30,11 @@ class Reloads(Protocol):
     """Offers rules. Called from the loop's thread only."""
 
     def waiting(self) -> Rules | None:
-        """Checked rules that are not in force yet; asked every turn."""
+        """Checked rules that are not in force yet, the newest; asked every turn."""
 
     def applied(self, rules: Rules) -> None:
-        """These are in force now, in every open partition; those opened later must have them."""
+        """These, the last that `waiting` gave, are in force in every open partition; those that
+        are opened later must have them."""
 
 
 class Gate:
