@@ -6,7 +6,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-faults check bench eval clean needs
+.PHONY: help demo test test-faults test-image check bench eval audit sbom clean needs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ test: .venv/.dev needs ## all tests, those on a real Apache Kafka too (fetches i
 test-faults: .venv/.dev needs ## kill, freeze and cut off everything over and over, and compare what comes out (half an hour)
 	@exec $(BIN)/python -m tests.faults $(ARGS)
 
+test-image: .venv/.dev ## do what the Dockerfile does, in an empty folder and without Docker
+	@exec $(BIN)/python -m tests.deploy.image $(ARGS)
+
 check: .venv/.dev ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,6 +33,19 @@ bench: .venv/.dev needs ## measure throughput, latency and memory
 
 eval: .venv/.eval ## compare with simple detectors on made-up streams; ARGS=--ablate: what each family of evidence adds
 	@exec $(BIN)/python -m tests.eval $(ARGS)
+
+# Of the program and what it needs alone, in an environment of its own: the tools are not shipped.
+# --strict: what no advisory could be asked about is a failure, not a clean bill of health.
+audit: .venv/.audit ## known vulnerabilities of what is shipped, to dist/audit.json (ARGS='-s osv': ask OSV, not PyPI)
+	@mkdir -p dist
+	@.venv/shipped/bin/python -m pip freeze --exclude-editable >dist/requirements.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement dist/requirements.txt \
+		--format json --output dist/audit.json $(ARGS)
+
+sbom: .venv/.audit ## what is shipped, with versions and licences, to dist/sbom.json (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file dist/sbom.json .venv/shipped/bin/python
 
 clean: ## remove the virtual environment, what the tests fetched, and all caches
 	rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -49,6 +65,12 @@ needs:
 
 .venv/.eval: pyproject.toml | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[eval]'
+	@touch $@
+
+.venv/.audit: pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) --editable '.[audit]'
+	'$(PYTHON)' -m venv --clear .venv/shipped
+	.venv/shipped/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(BIN)/python:

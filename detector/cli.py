@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("run", _run, "the sidecar: Kafka in, flags out, /metrics /healthz /readyz")
+    _add_console(command)
     demo = command("demo", _demo, "everything on this machine: broker, tips, detector, metrics")
     demo.add_argument("--seconds", type=float, help="end after this long; default: until Ctrl-C")
     demo.add_argument("--rate", type=int, default=1000, help="tips a second (default 1000)")
@@ -97,12 +98,24 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--mapping", help="the platform's mapping, by name or file")
     topics = command("topics", _topics, "describes the topics, or creates those that are missing")
     topics.add_argument("action", nargs="?", choices=("describe", "create"), default="describe")
+    _add_doctor(command)
     _add_checkpoint(commands, command)
     _add_dead_letters(commands, command)
     _add_pseudonym(command)
     shown = command("schema", _schema, "prints a JSON Schema, or the AsyncAPI document")
     shown.add_argument("name", choices=(*NAMES, "asyncapi"))
     return parser
+
+
+def _add_console(command: Any) -> None:
+    text = "the reviewers' pages: cases, their evidence, verdicts; or an entry of its users' file"
+    console = command("console", _console, text)
+    console.add_argument("action", nargs="?", choices=("run", "user"), default="run")
+    console.add_argument("name", nargs="?", metavar="NAME", help="user: the login's name")
+    console.add_argument(
+        "role", nargs="?", choices=("reader", "reviewer"), default="reader", metavar="ROLE",
+        help="user: reader or reviewer; the password is read from the terminal or standard input",
+    )  # fmt: skip
 
 
 def _add_backtest(command: Any) -> None:
@@ -125,6 +138,17 @@ def _add_backtest(command: Any) -> None:
     added.add_argument(
         "--show-ids", action="store_true", help="with ids: personal data; default: digests"
     )
+
+
+def _add_doctor(command: Any) -> None:
+    text = "looks at all that a run needs, says what is wrong and what to do; changes nothing"
+    doctor = command("doctor", _doctor, text)
+    doctor.add_argument("--mapping", help="the platform's mapping, by name or file")
+    doctor.add_argument("--json", action="store_true", help="one JSON object; default: text")
+    doctor.add_argument(
+        "--records", type=_count, default=1000, metavar="N",
+        help="try the mapping on the newest N records of the tips topic (default 1000)",
+    )  # fmt: skip
 
 
 def _add_pseudonym(command: Any) -> None:
@@ -191,6 +215,20 @@ def _run(chosen: argparse.Namespace) -> int:
         signal.signal(each, lambda *_: service.stop())
     signal.signal(signal.SIGHUP, lambda *_: service.reload())
     return 0 if service.run() else 1
+
+
+def _console(chosen: argparse.Namespace) -> int:
+    try:
+        from detector.console.command import print_user, run_console
+    except ImportError as error:
+        raise Stop(
+            f"the console needs its extra: pip install 'tip-detector[console]' ({error})"
+        ) from None
+    if chosen.action == "user":
+        if not chosen.name:
+            raise ConfigError("console user: expected NAME and ROLE")
+        return print_user(chosen.name, chosen.role)
+    return run_console(_assemble(chosen))
 
 
 def _demo(chosen: argparse.Namespace) -> int:
@@ -263,6 +301,22 @@ def _check_config(chosen: argparse.Namespace) -> int:
         f"{shadow}mapping {build['mapping']}, {len(assembly.settings.currencies)} currencies"
     )
     return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    from detector.doctor.examination import examine
+    from detector.doctor.finding import any_failed, to_record, to_text
+
+    assembly = _assemble(chosen)
+    kafka = logging.getLogger("kafka")  # its complaints become findings
+    kafka.addHandler(logging.NullHandler())
+    kafka.propagate = False
+    findings = list(examine(assembly, chosen.records))
+    if chosen.json:
+        sys.stdout.buffer.write(orjson.dumps(to_record(findings)) + b"\n")
+    else:
+        print(to_text(findings))
+    return 1 if any_failed(findings) else 0
 
 
 def _topics(chosen: argparse.Namespace) -> int:

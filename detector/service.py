@@ -9,9 +9,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from detector.assembly import Assembly
+from detector.edges.alert_sender import make_alert_sender
+from detector.edges.canary import Canary
 from detector.edges.http import HttpServer, Probe
 from detector.edges.kafka import connect
 from detector.edges.kafka_checkpoints import KafkaCheckpoints
@@ -43,6 +45,13 @@ class WallClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+class Companion(Protocol):
+    """A thread beside the loop, which neither waits for it nor is needed by it."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -91,13 +100,16 @@ class Service:
         settings = self.assembly.settings
         metrics = Metrics(self.assembly.build())
         probe = Probe(self.status, settings.ready.max_lag_s, settings.ready.stalled_after_s)
-        http = HttpServer(settings.http.host, settings.http.port, metrics, probe)
+        http = HttpServer(settings.http, metrics, probe)
         self.url = http.url
         log.info("metrics at %s/metrics", http.url)
         self._reloader = reloader = Reloader(self.assembly, self.config, metrics, self.status)
         if self._is_reload_asked:
             reloader.ask()
+        companions = self._make_companions(metrics)
         try:
+            for each in companions:
+                each.start()
             worker = self.make_worker(metrics)
             if worker is None:
                 return True
@@ -107,10 +119,24 @@ class Service:
                 worker.stop()
             return worker.run()
         finally:
+            for each in companions:
+                each.close()
             reloader.close()
             http.close()
             if self._verdicts is not None:
                 self._verdicts.close()
+
+    def _make_companions(self, metrics: Metrics) -> list[Companion]:
+        """What runs beside the loop, as far as it is switched on."""
+        settings = self.assembly.settings
+        companions: list[Companion] = []
+        if settings.alertmanager.urls:
+            companions.append(make_alert_sender(settings, metrics))
+        if settings.canary.interval_s:
+            companions.append(
+                Canary(settings.kafka, settings.topics.tips, settings.canary, metrics)
+            )
+        return companions
 
     def make_worker(self, metrics: Metrics) -> Worker | None:
         """The loop and its clients; None if asked to stop before a broker answered."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic.networks import IPvAnyNetwork
 
 from detector.core.school import SchoolTimes, parse_days, parse_times
 
@@ -18,8 +21,21 @@ Entries = Annotated[int, Field(ge=100, le=100_000_000)]
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 InternalTopic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")]
 Word = Annotated[str, Field(min_length=1, max_length=40)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 Share = Annotated[float, Field(gt=0, le=1)]
 Points = Annotated[int, Field(ge=0, le=120)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    >>> [is_loopback(each) for each in ("localhost", "127.0.0.9", "[::1]", "0.0.0.0", "kafka")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Section(BaseModel):
@@ -57,10 +73,20 @@ class TopicSettings(Section):
     accounts: Topic
     rekeyed: InternalTopic
     checkpoints: InternalTopic
+    console: InternalTopic
     tips_key: Literal["tipper", "streamer", "other"]
     write_scores: bool
     partitions: Annotated[int, Field(ge=1, le=10_000)]
     replication_factor: Annotated[int, Field(ge=1, le=10)]
+    min_insync_replicas: Annotated[int, Field(ge=0, le=10)]
+
+
+class RetentionSettings(Section):
+    flags_days: Days
+    scores_days: Days
+    verdicts_days: Days
+    dead_letters_days: Days
+    rekeyed_days: Days
 
 
 class InputSettings(Section):
@@ -227,11 +253,79 @@ class BreakerSettings(Section):
 class HttpSettings(Section):
     host: Annotated[str, Field(min_length=1)]
     port: Port
+    tls_certificate_file: str
+    tls_key_file: str
+    username: Annotated[str, Field(pattern=r"^[^:]*$")]
+    password_file: str
+    token_file: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the port."""
+        return is_loopback(self.host)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether /metrics asks who is there."""
+        return bool(self.username or self.token_file)
+
+
+class ConsoleSettings(Section):
+    host: Annotated[str, Field(min_length=1)]
+    port: Port
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s/]+(/[^\s?#]*)?)?$")]
+    database: SecretStr
+    language: Literal["en", "zh"]
+    access: Literal["open", "users", "proxy"]
+    users_file: str
+    proxy_user_header: HeaderName
+    proxy_role_header: HeaderName
+    proxy_addresses: list[IPvAnyNetwork]
+    pseudonym_key: SecretStr = SecretStr("")
+    page_rows: Annotated[int, Field(ge=10, le=500)]
+    expire_days: Days
+    keep_days: Days
+    evidence_days: Annotated[int, Field(ge=1, le=365)]
+    evidence_records: Annotated[int, Field(ge=100, le=10_000_000)]
+    evidence_s: Annotated[float, Field(gt=0, le=60)]
+
+    def case_url(self, case_id: str) -> str:
+        """Where a reviewer finds a case; empty where `url` is not set."""
+        return f"{self.url.rstrip('/')}/cases/{case_id}" if self.url else ""
 
 
 class ReadySettings(Section):
     max_lag_s: Annotated[int, Field(ge=1, le=86_400)]
     stalled_after_s: Annotated[int, Field(ge=1, le=86_400)]
+
+
+class AlertmanagerSettings(Section):
+    url: str
+    token_file: str
+    runbook_url: str
+    max_alerts: Annotated[int, Field(ge=1, le=10_000)]
+    resend_s: Annotated[float, Field(ge=1, le=3_600)]
+
+    @field_validator("url")
+    @classmethod
+    def _are_addresses(cls, url: str) -> str:
+        for each in filter(None, url.split(",")):
+            if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", each.strip()) is None:
+                # what was found is not shown: it may hold a password
+                raise ValueError(
+                    "expected an address such as http://host:9093/path, without a user"
+                )
+        return url
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each Alertmanager; none: nobody is told."""
+        return [each.strip() for each in self.url.split(",") if each.strip()]
+
+
+class CanarySettings(Section):
+    interval_s: Annotated[float, Field(ge=0, le=86_400)]
+    timeout_s: Annotated[float, Field(ge=0.1, le=3_600)]
 
 
 class LogSettings(Section):

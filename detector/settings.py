@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +26,13 @@ from detector.core.money import Currencies
 from detector.core.problems import Problems, describe
 from detector.core.weights import Budget
 from detector.setting_sections import (
+    AlertmanagerSettings,
     BreakerSettings,
+    CanarySettings,
     CasesSettings,
     CheckpointSettings,
     CommitSettings,
+    ConsoleSettings,
     CreditSettings,
     CurrencySettings,
     EngineSettings,
@@ -43,6 +47,7 @@ from detector.setting_sections import (
     PseudonymsSettings,
     ReadySettings,
     ReloadSettings,
+    RetentionSettings,
     SchoolSettings,
     ScoredKind,
     Section,
@@ -67,6 +72,7 @@ class Settings(Section):
     delivery: Literal["exactly_once", "at_least_once"]
     kafka: KafkaSettings
     topics: TopicSettings
+    retention: RetentionSettings
     input: InputSettings
     money: MoneySettings
     currencies: dict[str, CurrencySettings]
@@ -86,6 +92,9 @@ class Settings(Section):
     breaker: BreakerSettings
     http: HttpSettings
     ready: ReadySettings
+    alertmanager: AlertmanagerSettings
+    console: ConsoleSettings
+    canary: CanarySettings
     reload: ReloadSettings
     pseudonyms: PseudonymsSettings
     log: LogSettings
@@ -99,6 +108,11 @@ class Settings(Section):
     def checkpoints_topic(self) -> str:
         """The internal topic that keeps saved state."""
         return self.topics.checkpoints or f"{self.kafka.group_id}-checkpoints"
+
+    @property
+    def console_topic(self) -> str:
+        """The internal topic that keeps what reviewers did beside their verdicts."""
+        return self.topics.console or f"{self.kafka.group_id}-console"
 
     def make_currencies(self) -> Currencies:
         """The base currency and the rates to it."""
@@ -280,6 +294,7 @@ def check_relations(settings: Settings, problems: Problems) -> None:
             f"session_timeout_ms = {kafka.session_timeout_ms}: expected at most "
             f"max_poll_interval_ms = {kafka.max_poll_interval_ms}",
         )
+    _check_http(settings.http, problems)
     learning = settings.learning
     if learning.reviewer_weight_change > learning.day_weight_change:
         problems.add_line(
@@ -301,11 +316,59 @@ def check_relations(settings: Settings, problems: Problems) -> None:
             f"tier_a = {credit.tier_a}, tier_b = {credit.tier_b}, tier_c = {credit.tier_c}: "
             "expected tier_a > tier_b > tier_c",
         )
+    check_console(settings.console, problems)
     topics = settings.topics
+    if topics.min_insync_replicas > topics.replication_factor:
+        problems.add_line(
+            "topics",
+            f"min_insync_replicas = {topics.min_insync_replicas}: expected at most "
+            f"replication_factor = {topics.replication_factor}",
+        )
     names = [topics.tips, topics.flags, topics.scores, topics.dead_letters, topics.verdicts,
-             topics.accounts, settings.rekeyed_topic, settings.checkpoints_topic]  # fmt: skip
+             topics.accounts, settings.rekeyed_topic, settings.checkpoints_topic,
+             settings.console_topic]  # fmt: skip
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.add_line("topics", f'"{name}" stands for two topics: expected different names')
+
+
+def _check_http(http: HttpSettings, problems: Problems) -> None:
+    for one, other in (("tls_certificate_file", "tls_key_file"), ("username", "password_file")):
+        if bool(getattr(http, one)) != bool(getattr(http, other)):
+            problems.add_line(
+                "http",
+                f'{one} = "{getattr(http, one)}" and {other} = "{getattr(http, other)}": '
+                "expected both or neither",
+            )
+
+
+def check_console(console: ConsoleSettings, problems: Problems) -> None:
+    """Adds what is wrong with the console's settings together."""
+    if console.access == "open" and not is_loopback(console.host):
+        problems.add_line(
+            "console",
+            f'access = "open" and host = "{console.host}": expected a loopback address, or '
+            'access = "users" or "proxy": everybody who reaches it could decide',
+        )
+    if console.access == "users" and not console.users_file:
+        problems.add("console.users_file", "", 'a file of users, with access = "users"')
+    if console.keep_days < console.expire_days:
+        problems.add_line(
+            "console",
+            f"keep_days = {console.keep_days}: expected at least "
+            f"expire_days = {console.expire_days}",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("")
+    (True, True, False, False)
+    """
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def find_beside(name: str, beside: Path | None) -> Path:

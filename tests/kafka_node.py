@@ -82,9 +82,9 @@ class KafkaNode:
         self, directory: Path, port: int | None = None, config: Mapping[str, str] | None = None
     ) -> None:
         self.directory = Path(directory)
-        self.port = _keep_port(self, port)
+        self.port = keep_port(self, port)
         self.bootstrap = f"{HOST}:{self.port}"
-        self._controller_port = _keep_port(self, None)
+        self._controller_port = keep_port(self, None)
         self._config = dict(config or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -275,20 +275,28 @@ class KafkaNode:
     def _properties_file(self) -> Path:
         return self.directory / "server.properties"
 
-    def _write_properties(self) -> None:
+    def _properties(self) -> dict[str, str]:
         controller = f"{HOST}:{self._controller_port}"
-        properties = PROPERTIES | {
+        return PROPERTIES | {
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
             "controller.quorum.voters": f"1@{controller}",
             "log.dirs": str(self._data),
         }
-        lines = [f"{name}={value}\n" for name, value in (properties | self._config).items()]
+
+    def _write_properties(self) -> None:
+        properties = self._properties() | self._config
+        lines = [f"{name}={value}\n" for name, value in properties.items()]
         self._properties_file.write_text("".join(lines), "utf-8")
+
+    def _format_options(self) -> list[str]:
+        """What else the storage is formatted with, such as users."""
+        return []
 
     def _format(self) -> None:
         """Make the empty storage that a node in KRaft mode wants to find."""
-        tool = ("kafka.tools.StorageTool", "format", "--cluster-id", uuid.uuid4().hex, "--config")
+        tool = ("kafka.tools.StorageTool", "format", "--cluster-id", uuid.uuid4().hex,
+                *self._format_options(), "--config")  # fmt: skip
         done = subprocess.run(
             self._java("-XX:TieredStopAtLevel=1", *tool), capture_output=True, text=True
         )
@@ -327,7 +335,7 @@ class KafkaNode:
         return f"the Kafka node on {self.bootstrap} {what}; the end of {self.log_file}:\n{tail}"
 
 
-def _keep_port(owner: object, port: int | None) -> int:
+def keep_port(owner: object, port: int | None) -> int:
     """Bind a port of 127.0.0.1 without listening, until `owner` is gone, and return its number.
 
     Linux lets Java's server socket bind over it, since both set SO_REUSEADDR; but the port is not

@@ -77,7 +77,7 @@ install_package() { # package, program
     elif ! is_there "$2"; then
         note "$2" "$1 is installed, but the $2 that is first in PATH does not do"
     fi
-    if [ -d /run/systemd/system ] && [ "$1" = prometheus ]; then
+    if [ -d /run/systemd/system ] && [[ $1 = prometheus* ]]; then
         systemctl disable --quiet "$1" >>"$log" 2>&1 || true # nor at the next boot
     fi
 }

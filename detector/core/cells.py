@@ -12,12 +12,11 @@ Runs for every tip: one pass, no calls that could be spared.
 from __future__ import annotations
 
 from math import log
-from typing import NamedTuple
 from zlib import crc32
 
 from detector.core.event import Event
 from detector.core.features import Features, Moment
-from detector.core.tipper import DAY_MS
+from detector.core.tipper import DAY_MS, mark_of
 
 TABLE = 1 << 16
 """Places of a table of cells; two bytes hold one."""
@@ -67,14 +66,6 @@ class Codes(dict[str | None, int]):
         return code
 
 
-class Traits(NamedTuple):
-    """Measures and cells in the order of `MEASURES`, `ID_CELLS` and `SHAPE_CELLS`."""
-
-    measures: list[float]
-    ids: list[int]
-    shapes: list[int]
-
-
 def id_cells(event: Event, codes: Codes) -> list[int]:
     """The cells of what the event names, in the order of `ID_CELLS`.
 
@@ -95,14 +86,13 @@ def id_cells(event: Event, codes: Codes) -> list[int]:
 
 
 def traits_of(
-    event: Event, moment: Moment, f: Features | None, ids: list[int], codes: Codes
-) -> Traits:
-    """The traits of an event.
+    event: Event, moment: Moment, f: Features | None, codes: Codes
+) -> tuple[list[float], list[int]]:
+    """The measures and the shapes of an event, in the order of `MEASURES` and `SHAPE_CELLS`.
 
     Args:
         event, moment: the event and its local time.
         f: the tip's features; None where there are none: what the event says itself is left.
-        ids: its `id_cells`.
         codes: numbers for texts.
     """
     hour = moment.minute // 60
@@ -112,7 +102,7 @@ def traits_of(
         measures[0] = log_value / 8.0 - 1.0
     else:
         log_value = f.log_value
-        measures, own, pace, novelty = _measures(event, f, hour, codes)
+        measures, own, pace, novelty = _measures(event, f, hour)
     amount = int(2.0 * log_value) & 63  # buckets of a factor 1.65
     part_of_day = hour // 3
     category = codes[event.room_category]
@@ -138,12 +128,10 @@ def traits_of(
         )
     else:
         shapes += (0, 0, 0)
-    return Traits(measures, ids, shapes)
+    return measures, shapes
 
 
-def _measures(
-    event: Event, f: Features, hour: int, codes: Codes
-) -> tuple[list[float], int, int, int]:
+def _measures(event: Event, f: Features, hour: int) -> tuple[list[float], int, int, int]:
     """Numbers of `MEASURES`, and buckets of own habit, of pace and of novelty (0: unknown)."""
     before, log_value, value = f.before, f.log_value, f.value
     n = before.n
@@ -167,15 +155,9 @@ def _measures(
         quick = 1.0 - log_gap / 14.0
         pace = 1 + int(log_gap)
     site, age_ms, quantity = f.typical_tip, f.account_age_ms, event.quantity
-    device, instrument = codes[event.device_id], codes[event.instrument_id]
-    known = before.devices  # an id is known by the four bytes that `tipper.remember` keeps of it
-    new_device = 1 if device and known and device.to_bytes(4, "little") not in known else 0
-    known = before.instruments
-    new_instrument = (
-        1 if instrument and known and instrument.to_bytes(4, "little") not in known else 0
-    )
-    known = before.streamers
-    new_streamer = 1 if known and codes[event.streamer_id].to_bytes(4, "little") not in known else 0
+    new_device = _is_new(before.devices, event.device_id)
+    new_instrument = _is_new(before.instruments, event.instrument_id)
+    new_streamer = _is_new(before.streamers, event.streamer_id)
     is_others = event.instrument_holder == "other"
     is_young = age_ms is not None and age_ms < 7 * DAY_MS
     novelty = _FIRST_TIP if not n else (
@@ -193,10 +175,15 @@ def _measures(
         odd_hour,
         1.0 / (1 + n),
         0.0 if age_ms is None else 1.0 / (1.0 + age_ms / (7 * DAY_MS)),
-        float(new_device),
-        float(new_instrument),
-        float(new_streamer),
-        float(is_others),
+        1.0 if new_device else 0.0,
+        1.0 if new_instrument else 0.0,
+        1.0 if new_streamer else 0.0,
+        1.0 if is_others else 0.0,
         0.0 if quantity is None else log(1 + quantity) / 8.0,
     ]
     return measures, own, pace, novelty
+
+
+def _is_new(known: bytes, identity: str | None) -> bool:
+    """Whether others are known, by `tipper.remember`, and this one is not."""
+    return bool(known) and identity is not None and mark_of(identity) not in known

@@ -127,13 +127,13 @@ class Credit:
         Args:
             kind: of the case.
             subject: (`tipper` or `streamer`, id).
-            judgement: `confirmed`, `false_positive` or `unclear`, which leaves it open.
+            judgement: `confirmed`, `false_positive`, or `unclear`: it is open, or open again.
             now_ms: the watermark, epoch ms.
             case_id: which case; None for the newest of the kind.
         """
         key = "|".join(subject)
         account = self.accounts.get(key)
-        if judgement == "unclear" or (account is None and judgement != "confirmed"):
+        if account is None and judgement != "confirmed":
             return None
         before = account or Account.known_since(now_ms)
         for index in reversed(range(len(before.marks))):
@@ -252,7 +252,9 @@ class Credit:
 def _judged(status: Status, judgement: str) -> Status:
     if judgement == "false_positive":
         return "dismissed"
-    return "missed" if status == "missed" else "confirmed"
+    if status == "missed":
+        return "missed"
+    return "confirmed" if judgement == "confirmed" else "open"
 
 
 def _shared(points: float, kind: str, subject_type: str) -> float:

@@ -178,20 +178,16 @@ class Crowd:
         rows[at + VALUE] = value if value < LARGEST else LARGEST
         return at
 
-    def give_back(self, event: Event) -> int:
-        """Enters a payout; where the row of the tipper who got it begins, -1 if nobody's here.
+    def payee_of(self, event: Event) -> int:
+        """Where the row of the tipper who got a payout begins, -1 if nobody's here.
 
-        A payout is a tipper's if the account is his, or the instrument one that he paid with. A
-        prize of more than all that he tipped is a prize, and not his money coming back.
+        A payout is a tipper's if the account is his, or the instrument one that he paid with.
         """
         at = self._places.get(mark(event.account_id), -1)
         if at < 0 and event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if instrument in self.instruments:
                 at = self._place_of_instrument(instrument)
-        value = event.value_minor or 0
-        if at >= 0 and (event.reason not in PRIZES or value <= self.rows[at + VALUE]):
-            self.credit(at, value)
         return at
 
     def credit(self, at: int, value: int) -> None:

@@ -20,6 +20,7 @@ from detector.core.claimants import checked_accounts
 from detector.core.credit import Credit
 from detector.core.decision import DUPLICATE, Decision
 from detector.core.decode import Skipped
+from detector.core.detectors.surge import Surge
 from detector.core.engine_config import EngineConfig
 from detector.core.event import Event
 from detector.core.features import Moment
@@ -131,6 +132,7 @@ class Engine:
         self._own_stores: tuple[Store, ...] = (
             Store("tippers", self._tipper_view.tippers, bytes, checked),
             Store("streamers", self._streamer_view.streamers, Room.save, Room.load),
+            Store("surges", self._streamer_view.surges, Surge.save, Surge.load),
             Store("event_ids", self._seen, _save_nothing, _load_nothing),
             Store("cases", self._cases.open, Case.save, Case.load),
             Store("claimants", self._tipper_view.claimants.accounts, bytes, checked_accounts),
@@ -260,7 +262,8 @@ class Engine:
         """Applies a reviewer's verdict to what is scored from now on; a repeat is harmless.
 
         One on a flag also settles it: the account's credit, a known minor, and for a false positive
-        some quiet about its subject. A credit record that changes comes with the next decision.
+        some quiet about its subject. An unclear one takes all this back; what the models learned
+        stays learned. A credit record that changes comes with the next decision.
         """
         outcome = self._learning.learn(verdict, self.watermark_ms)
         flagged = self._learning.flags.get(verdict.flag_id or "")
@@ -272,8 +275,13 @@ class Engine:
             self._credit.waiting.append(record)
         if verdict.judgement == "false_positive":
             self._cases.snooze(flagged.kind, *subject, now_ms + self._snooze_ms, now_ms)
-        elif (verdict.judgement, flagged.kind) == ("confirmed", "minor"):
-            self._tipper_view.confirm_minor(flagged.subject_id, now_ms)
+        elif verdict.judgement == "unclear":
+            self._cases.snooze(flagged.kind, *subject, now_ms, now_ms)
+        if flagged.kind == "minor":
+            is_minor = verdict.judgement == "confirmed"
+            view = self._tipper_view
+            settle = view.confirm_minor if is_minor else view.doubt_minor
+            settle(flagged.subject_id, now_ms)
         return outcome
 
     def learning_figures(self) -> dict[str, Any]:
@@ -414,6 +422,11 @@ class Engine:
     def snoozed(self) -> int:
         """Findings since the engine began that were not written, since their subject is snoozed."""
         return self._cases.snoozed
+
+    @property
+    def surging_minutes(self) -> int:
+        """Minutes of some streamer's takings far above their own rhythm, since this was made."""
+        return self._streamer_view.surging_minutes
 
     def tiers(self) -> Counter[tuple[str, Tier]]:
         """Accounts that ever lost points, by (subject type, tier of credit)."""

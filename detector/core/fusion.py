@@ -28,6 +28,10 @@ class Thresholds:
     high: float
 
 
+BASES = ("declared", "rule", "evidence")
+"""What a flag rests on: a declared fact, another rule of the pack, or statistical evidence."""
+
+
 class Flag:
     """One flag: what a reviewer reads.
 
@@ -48,6 +52,23 @@ class Flag:
         self.severity: str = record["severity"]
         self.event_time_ms: int = record["event_time"]
         self.subject_id: str = record["subject"]["id"]
+
+    @property
+    def pages(self) -> bool:
+        """Whether it is news that somebody should be called for: high, and not kept from paging."""
+        return (
+            self.severity == "high"
+            and self.step != "updated"
+            and self.record.get("paged") is not False
+        )
+
+    @property
+    def basis(self) -> str:
+        """The strongest of what it rests on: one of `BASES`."""
+        rules = [reason for reason in self.record["reasons"] if "rule" in reason]
+        if any(reason["family"] == "identity" for reason in rules):
+            return "declared"
+        return "rule" if rules else "evidence"
 
 
 class Fusion:

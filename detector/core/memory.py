@@ -16,7 +16,9 @@ from detector.core.population import Population
 from detector.core.tipper import (
     ADULT_AGE,
     CLAIMED_MINOR,
+    CONFIRMED_MINOR,
     DAY_MS,
+    DECLARED_MINOR,
     HOUR_MS,
     MOST_RECHARGES,
     NAMED,
@@ -125,6 +127,14 @@ def note_minor(tipper: TipperStats, fact: int, at_ms: int) -> None:
     tipper.notes = notes._replace(
         facts=notes.facts | fact, minor_hour=max(notes.minor_hour, at_ms // HOUR_MS)
     ).pack()
+
+
+def forget_minor(tipper: TipperStats) -> None:
+    """Takes back that a reviewer confirmed a minor; what the account itself declared stays."""
+    notes = Notes.of(tipper.notes)
+    facts = notes.facts & ~CONFIRMED_MINOR
+    minor_hour = notes.minor_hour if facts & DECLARED_MINOR else 0
+    tipper.notes = notes._replace(facts=facts, minor_hour=minor_hour).pack()
 
 
 def claim(tipper: TipperStats, event: Event) -> None:

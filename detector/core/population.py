@@ -60,9 +60,7 @@ class Habit:
     def add(self, log_amount: float) -> None:
         """Counts one value."""
         sketch = self._sketch
-        before = sketch.quantiles
-        sketch.add(log_amount)
-        if sketch.quantiles is not before and sketch.seen >= self._enough:
+        if sketch.add(log_amount) and sketch.seen >= self._enough:
             self.typical = _typical(sketch.seen, *sketch.quantiles)
 
     def save(self) -> dict[str, Any]:
@@ -119,9 +117,7 @@ class Surprise:
     def add(self, deviations: float) -> None:
         """Counts one value above or below somebody's habit."""
         sketch = self._sketch
-        before = sketch.quantiles
-        sketch.add(deviations)
-        if sketch.quantiles is not before and sketch.seen >= _SURPRISES_FROM:
+        if sketch.add(deviations) and sketch.seen >= _SURPRISES_FROM:
             erratic = sketch.quantiles[0] / Z_99
             self.limit = self._normal * min(_MOST_ERRATIC, max(1.0, erratic))
 
@@ -181,8 +177,9 @@ class Population:
         age = 0 if account_age_ms is None else 1 if account_age_ms < _YOUNG_MS else 2
         level = 0
         for tips in _SPENDS:
-            if spent_60d > tips * typical.middle:
-                level += 1
+            if spent_60d <= tips * typical.middle:
+                break
+            level += 1
         return age * (len(_SPENDS) + 1) + level
 
     def peers_of(self, standing: int) -> Typical | None:

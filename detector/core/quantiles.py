@@ -9,6 +9,8 @@ the ladder has nothing there; `stats.RollingQuantile` is exact at 0.85 µs a qua
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from typing import Any
 
 BUCKETS_PER_E = 20
@@ -29,7 +31,7 @@ class LogQuantiles:
     >>> import math
     >>> sketch = LogQuantiles((0.5, 0.99))
     >>> for amount in range(1, 1001):
-    ...     sketch.add(math.log(amount))
+    ...     _ = sketch.add(math.log(amount))
     >>> [round(math.exp(q), -1) for q in sketch.refresh()]
     [510.0, 970.0]
     """
@@ -39,21 +41,26 @@ class LogQuantiles:
     def __init__(self, levels: tuple[float, ...], horizon: int = 200_000) -> None:
         self._levels = levels
         self._horizon = horizon
-        self._counts = [0] * (_HIGHEST + 1)
+        self._counts: list[int] = []  # up to the highest bucket in use
         self._stale = 0
         self.n = 0
         self.seen = 0
         self.quantiles: tuple[float, ...] = (0.0,) * len(levels)
 
-    def add(self, log_amount: float) -> None:
-        """Counts one value; `quantiles` is brought up to date every 128 values."""
-        bucket = int(log_amount * BUCKETS_PER_E)
-        self._counts[0 if bucket < 0 else _HIGHEST if bucket > _HIGHEST else bucket] += 1
+    def add(self, log_amount: float) -> bool:
+        """Counts one value; whether `quantiles` was brought up to date, as every 128 values."""
+        bucket, counts = int(log_amount * BUCKETS_PER_E), self._counts
+        if not 0 <= bucket < len(counts):
+            bucket = min(max(bucket, 0), _HIGHEST)
+            counts += [0] * (bucket + 1 - len(counts))
+        counts[bucket] += 1
         self.n += 1
         self.seen += 1
         self._stale += 1
-        if self._stale >= _REFRESH_EVERY or self.seen < _REFRESH_EVERY:
-            self.refresh()
+        if self._stale < _REFRESH_EVERY <= self.seen:
+            return False
+        self.refresh()
+        return True
 
     def refresh(self) -> tuple[float, ...]:
         """Recomputes and returns the quantiles (log amounts), in the order of the levels."""
@@ -61,25 +68,17 @@ class LogQuantiles:
         if self.n >= 2 * self._horizon:
             self._counts = [count >> 1 for count in self._counts]
             self.n = sum(self._counts)
-        ranks = [level * self.n for level in self._levels]
-        found: list[float] = []
-        below = 0
-        for bucket, count in enumerate(self._counts):
-            if not count:
-                continue
-            below += count
-            while len(found) < len(ranks) and below >= ranks[len(found)]:
-                found.append((bucket + 0.5) / BUCKETS_PER_E)
-            if len(found) == len(ranks):
-                break
-        self.quantiles = tuple(found) if len(found) == len(ranks) else self.quantiles
+        if self.n:
+            up_to = list(accumulate(self._counts))
+            buckets = [bisect_left(up_to, level * self.n) for level in self._levels]
+            self.quantiles = tuple([(bucket + 0.5) / BUCKETS_PER_E for bucket in buckets])
         return self.quantiles
 
     def save(self) -> dict[str, Any]:
         """What it has counted, JSON-able: the buckets in use as [bucket, count].
 
         >>> sketch = LogQuantiles((0.5,))
-        >>> sketch.add(1.0)
+        >>> _ = sketch.add(1.0)
         >>> sketch.save()
         {'counts': [[20, 1]], 'n': 1, 'seen': 1, 'stale': 0, 'quantiles': [1.025]}
         """
@@ -97,7 +96,7 @@ class LogQuantiles:
         Raises:
             ValueError, TypeError, KeyError: it is not what `save` gives for these levels.
         """
-        counts = [0] * len(self._counts)
+        counts = [0] * (_HIGHEST + 1)
         for bucket, count in saved["counts"]:
             if not 0 <= bucket <= _HIGHEST:
                 raise ValueError(f"bucket: found {bucket}, expected 0 to {_HIGHEST}")

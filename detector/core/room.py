@@ -19,12 +19,21 @@ from detector.core.crowd import (
     MAX_TIPPERS,
     PRIZES,
     RETURNED,
+    VALUE,
     WIDTH,
     Crowd,
     mark,
 )
 from detector.core.detectors.gambling import NOTHING_STAKED, Stakes, weigh
-from detector.core.detectors.ring import NO_GROUP, Group, Returns, Tempo, gather
+from detector.core.detectors.ring import (
+    NO_GROUP,
+    Group,
+    Returns,
+    Tempo,
+    gather,
+    is_in_group,
+    is_paid_back,
+)
 from detector.core.event import Event
 from detector.core.rounds import Rounds
 from detector.core.tipper import HOUR_MS
@@ -136,12 +145,14 @@ class Room:
     def add_payout(self, event: Event) -> int:
         """Enters a payout; where the row of the tipper who got it begins, -1 if none did."""
         crowd, at_ms, value = self.crowd, event.event_time_ms, event.value_minor or 0
-        at, is_prize = crowd.give_back(event), event.reason in PRIZES
+        at, is_prize = crowd.payee_of(event), event.reason in PRIZES
         if at >= 0:
             last_ms = crowd.rows[at + LAST_MS]
             is_prompt = crowd.is_among_latest(at, _PROMPT)
             is_of_round = self.rounds.pay(crowd.rounds_of(at), value, at_ms, is_prompt)
             self.returns = self.returns.one_more(at_ms - last_ms)
+            if not self._is_won(event, at, is_of_round):
+                crowd.credit(at, value)
             if is_prize and not is_of_round and at_ms - last_ms > _LATELY_MS:
                 self.rounds.stray()
         else:
@@ -156,6 +167,19 @@ class Room:
             self._look(at_ms)
         return at
 
+    def _is_won(self, event: Event, at: int, is_of_round: bool) -> bool:
+        """Whether a payout is a prize, and not the tipper's own money coming back.
+
+        More than all that he tipped is; so is what goes to somebody who shares nothing with
+        anybody, if it is called a prize or was paid after a round with a stake of his.
+        """
+        crowd = self.crowd
+        if event.reason not in PRIZES:
+            return False
+        if (event.value_minor or 0) > crowd.rows[at + VALUE]:
+            return True
+        return (event.reason == "prize" or is_of_round) and not crowd.is_linked(at)
+
     def _remember_payee(self, event: Event) -> None:
         payees, value = self.payees, event.value_minor or 0
         for thing in {mark(event.account_id), mark(event.instrument_id)} - {0}:
@@ -163,9 +187,12 @@ class Room:
         while len(payees) > _MAX_PAYEES:
             del payees[next(iter(payees))]
 
-    def is_member(self, at: int) -> bool:
-        """Whether the tipper of this row is linked to others, or got money back."""
-        return self.crowd.is_linked(at) or self.crowd.rows[at + RETURNED] > 0
+    def is_member(self, at: int, at_ms: int) -> bool:
+        """Whether the tipper of this row is of the linked group, or got money back, at a moment."""
+        rows = self.crowd.rows
+        if is_paid_back(rows[at + RETURNED], rows[at + VALUE]):
+            return True
+        return self.crowd.is_linked(at) and is_in_group(self.crowd, at, at_ms)
 
     def add_room_event(self, event: Event) -> None:
         """Notes when an occasion or a lottery is on."""

@@ -33,6 +33,7 @@ The sections, in the order in which a save has them:
     learning     part → as `Learning.save` has it; always all of them
     shadow_cases as cases, of a candidate on trial; these two are absent without one
     shadow_pks   streamer id → JSON as `shadow.save_pks` has it
+    surges       streamer id → JSON as `Surge.save` has it
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
@@ -55,7 +56,7 @@ VERSION = 2
 SECTIONS = (
     "head", "populations", "totals", "tippers", "streamers", "event_ids", "cases", "snoozes",
     "prominences", "accounts", "claimants", "lessons", "flags", "verdicts", "learning",
-    "shadow_cases", "shadow_pks",
+    "shadow_cases", "shadow_pks", "surges",
 )  # fmt: skip
 CHUNK_BYTES = 400_000
 """Bytes a chunk, unless one entry alone is larger: below half of what Kafka takes by default."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from detector.core.detectors.gambling import Gambling
 from detector.core.detectors.ring import Ring
+from detector.core.detectors.surge import SURGING, Surge
 from detector.core.event import Event
 from detector.core.features import Moment
 from detector.core.fusion import Flag, Fusion
@@ -49,6 +50,8 @@ class StreamerView:
 
     Attributes:
         streamers: streamer id → room. Rooms change in place, see `begin_epoch`.
+        surges: streamer id → takings per minute, likewise.
+        surging_minutes: minutes of some streamer that surged, since this object was made.
     """
 
     types = frozenset(("tip", "payout", "room"))
@@ -69,6 +72,8 @@ class StreamerView:
         self._gambling = Gambling(unit, scale)
         self._ring = Ring()
         self.streamers: Generations[Room] = Generations(max_entries, idle_ms)
+        self.surges: Generations[Surge] = Generations(max_entries, idle_ms)
+        self.surging_minutes = 0
         self._epoch = 0
         self.reconfigure(policy, fusion, shadow)
 
@@ -79,7 +84,7 @@ class StreamerView:
         self._counts = RoomCounts(policy)
 
     def begin_epoch(self) -> None:
-        """To be called when `streamers` is cut: from now on no room in it is changed in place."""
+        """To be called when both maps are cut: from now on nothing in them is changed in place."""
         self._epoch += 1
 
     def observe(
@@ -107,6 +112,7 @@ class StreamerView:
             room = room.copy(self._epoch)
         seen: _Seen | None = None
         if event.type == "tip":
+            self._add_takings(streamer_id, event, now_ms)
             at = room.add_tip(event, moment.is_late)
             if room.stakes.level >= _FAINT or room.group.level >= _FAINT:
                 seen = _Seen(room, event, moment, {}, [])
@@ -120,6 +126,17 @@ class StreamerView:
         self.streamers.put(streamer_id, room, now_ms)
         return ({}, []) if seen is None else (seen.scores, seen.flags)
 
+    def _add_takings(self, streamer_id: str, event: Event, now_ms: int) -> None:
+        surge = self.surges.get(streamer_id)
+        if surge is None:
+            surge = Surge(self._epoch)
+        elif surge.epoch != self._epoch:
+            surge = surge.copy(self._epoch)
+        score = surge.observe(event.event_time_ms, event.value_minor or 0)
+        if score is not None and score >= SURGING:
+            self.surging_minutes += 1
+        self.surges.put(streamer_id, surge, now_ms)
+
     def _look_at_tip(self, seen: _Seen, at: int) -> None:
         room, event = seen.room, seen.event
         if room.stakes.level >= _FAINT:
@@ -128,7 +145,7 @@ class StreamerView:
             )
             self._judge_gambling(seen, score)
         if room.group.level >= _FAINT:
-            self._judge_ring(seen, is_member=room.is_member(at))
+            self._judge_ring(seen, is_member=room.is_member(at, event.event_time_ms))
 
     def _look_at_payout(self, seen: _Seen) -> None:
         room, at_ms = seen.room, seen.event.event_time_ms
@@ -138,7 +155,7 @@ class StreamerView:
         if room.stakes.level >= _FAINT and any(room.crowd.rounds_of(at)):
             self._judge_gambling(seen, self._gambling.of_payout(room.stakes, at_ms))
         if room.group.level >= _FAINT:
-            self._judge_ring(seen, is_member=room.is_member(at))
+            self._judge_ring(seen, is_member=room.is_member(at, at_ms))
 
     def _look_at_room(self, seen: _Seen) -> None:
         seen.room.add_room_event(seen.event)

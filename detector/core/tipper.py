@@ -9,6 +9,7 @@ currency; `*_log*` are natural logarithms of such amounts.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -278,7 +279,7 @@ def look_up(known: bytes, identity: str | None) -> Known | None:
     """
     if identity is None:
         return None
-    at = _find(known, _mark(identity))
+    at = _find(known, mark_of(identity))
     others = len(known) // _KNOWN.size
     if at < 0:
         return Known(0, 0, others)
@@ -295,7 +296,7 @@ def appeared_ms(known: bytes, identity: str | None) -> int | None:
     """
     if identity is None or not known:
         return None
-    mark = _mark(identity)
+    mark = mark_of(identity)
     if known[NEWEST_MARK] == mark:
         if len(known) == _KNOWN.size:
             return None
@@ -317,10 +318,10 @@ def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     """
     if identity is None:
         return known
-    mark = _mark(identity)
+    mark = mark_of(identity)
     if known[NEWEST_MARK] == mark:  # mostly it is the same one again
-        seen = int.from_bytes(known[-8:], "little")
-        return known if seen >= _MOST_TIMES else known[:-8] + (seen + _ONCE).to_bytes(8, "little")
+        times = known[-2] + 256 * known[-1]
+        return known if times == 65_535 else known[:-2] + (times + 1).to_bytes(2, "little")
     at = _find(known, mark)
     if at < 0:
         return known[-_ROOM_FOR_NEWEST:] + _KNOWN.pack(mark, now_ms + _ONCE)
@@ -330,7 +331,9 @@ def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     return known[:at] + known[at + _KNOWN.size :] + _KNOWN.pack(mark, seen)
 
 
-def _mark(identity: str) -> bytes:
+@lru_cache(maxsize=8_192)  # one event asks for each of its ids several times
+def mark_of(identity: str) -> bytes:
+    """The four bytes by which `remember` knows an id."""
     return crc32(identity.encode()).to_bytes(4, "little")
 
 

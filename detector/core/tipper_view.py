@@ -20,7 +20,7 @@ from detector.core.event import Event
 from detector.core.features import Features, Moment, compute
 from detector.core.fusion import Flag, Fusion
 from detector.core.generations import Generations
-from detector.core.memory import advance, claim, learn, note_minor, recharge
+from detector.core.memory import advance, claim, forget_minor, learn, note_minor, recharge
 from detector.core.money import Currencies
 from detector.core.policy import Policy
 from detector.core.population import Population
@@ -154,6 +154,13 @@ class TipperView:
         tipper = self._tipper(tipper_id)
         note_minor(tipper, CONFIRMED_MINOR, at_ms)
         self.tippers.put(tipper_id, pack(tipper), at_ms)
+
+    def doubt_minor(self, tipper_id: str, at_ms: int) -> None:
+        """A reviewer's finding that a minor tipped by this account is taken back, epoch ms."""
+        if tipper_id in self.tippers:
+            tipper = self._tipper(tipper_id)
+            forget_minor(tipper)
+            self.tippers.put(tipper_id, pack(tipper), at_ms)
 
     def _score_claim(
         self, event: Event, moment: Moment, now_ms: int

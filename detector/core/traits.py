@@ -130,8 +130,10 @@ class Counts(NamedTuple):
         return (with_it + _SITE_WORTH * site_share) / (hours + _SITE_WORTH)
 
 
-def unlike(counts: Counts, trait: int, expected: float) -> float:
+def unlike(counts: Counts, trait: int, expected: float, convincing: float = _CONVINCING) -> float:
     """How surely the recent hours have the trait more often than `expected`, 0..1.
+
+    `convincing`: nats that are half a proof; fewer where other evidence is asked for beside it.
 
     Hours times the Kullback-Leibler divergence of the two shares: the log likelihood ratio of the
     observed share against the expected one, which needs no minimum of hours.
@@ -148,7 +150,7 @@ def unlike(counts: Counts, trait: int, expected: float) -> float:
     if share <= expected:
         return 0.0
     nats = share * log(share / expected) + (1 - share) * log((1 - share) / (1 - expected))
-    return strength(hours * nats / _CONVINCING)
+    return strength(hours * nats / convincing)
 
 
 class SiteTraits:

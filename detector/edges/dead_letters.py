@@ -25,6 +25,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
 from detector.edges.kafka import client_options
+from detector.edges.kafka_reasons import told_why
 from detector.runtime.ports import Partition, Stop
 from detector.setting_sections import KafkaSettings
 from detector.settings import Settings
@@ -243,7 +244,8 @@ def progress_group(kafka: KafkaSettings, label: Label) -> str:
 def stop_on_failure(what: str) -> Iterator[None]:
     """Turns a failure of Kafka into Stop, which says what was being done."""
     try:
-        yield
+        with told_why():
+            yield
     except kafka_errors.KafkaError as error:
         raise Stop(f"{what} failed: {error}") from error
 

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kafka import KafkaProducer
-from kafka import errors as kafka_errors
 from tqdm import tqdm
 
 from detector.assembly import Assembly
 from detector.core.event import Event
+from detector.edges.dead_letters import stop_on_failure
 from detector.edges.kafka import client_options
-from detector.runtime.ports import Stop
 
 
 def feed(assembly: Assembly, path: Path, speed: float) -> int:
@@ -36,7 +35,7 @@ def feed(assembly: Assembly, path: Path, speed: float) -> int:
         OSError: the file cannot be read.
     """
     settings = assembly.settings
-    try:
+    with stop_on_failure(f"feeding {path}"):
         producer = KafkaProducer(
             **client_options(settings.kafka), acks="all", linger_ms=20, batch_size=131_072,
             compression_type="lz4", max_request_size=64 * 1024 * 1024,
@@ -58,8 +57,6 @@ def feed(assembly: Assembly, path: Path, speed: float) -> int:
                 _settle(futures)
         _settle(futures)
         producer.close()
-    except kafka_errors.KafkaError as error:
-        raise Stop(f"feeding {path} failed: {error}") from error
     return sent
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
+from detector.edges.kafka_reasons import told_why
 from detector.runtime.ports import Retry, Stop
 from detector.setting_sections import KafkaSettings
-from detector.settings import read_password
+from detector.settings import ConfigError, read_password
 
 T = TypeVar("T")
 
@@ -37,7 +39,11 @@ REFUSED = (
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """What the consumer, the producer and the admin client have in common."""
+    """What the consumer, the producer and the admin client have in common.
+
+    Raises:
+        ConfigError: a file that the settings name cannot be read.
+    """
     options: dict[str, Any] = {
         "bootstrap_servers": [each.strip() for each in settings.bootstrap_servers.split(",")],
         "client_id": settings.client_id,
@@ -49,12 +55,22 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     if settings.security_protocol.endswith("SSL"):
         options["ssl_check_hostname"] = settings.ssl_check_hostname
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-            options[name] = getattr(settings, name) or None
+            options[name] = _readable(f"kafka.{name}", getattr(settings, name)) or None
     if settings.sasl_mechanism:
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = read_password(settings)
     return options
+
+
+def _readable(setting: str, path: str) -> str:
+    """The path, if a file can be read there, or if it is empty."""
+    try:
+        if path:
+            Path(path).open("rb").close()
+    except OSError as error:
+        raise ConfigError(f"{setting}: {path}: {error.strerror or error}") from None
+    return path
 
 
 def make_reader(settings: KafkaSettings, isolation_level: str, fetch_bytes: int) -> KafkaConsumer:
@@ -152,7 +168,8 @@ def connect(
     pause_s = 0.5
     while not is_stopping():
         try:
-            return make()
+            with told_why():
+                return make()
         except REFUSED as error:
             raise Stop(f"Kafka refuses: {error}") from error
         except (kafka_errors.KafkaError, OSError) as error:

@@ -29,6 +29,7 @@ from detector.core.credit import SUBJECT_TYPES
 from detector.core.decision import SCORED_KINDS
 from detector.core.engine import Engine
 from detector.core.event import REASONS, EventType
+from detector.core.fusion import BASES
 from detector.core.mapping import SKIP_REASONS
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.shadow import AGREEMENTS
@@ -44,14 +45,15 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 PREFIX = "tip_detector_"
 STAGES = ("poll", "decode", "score", "save", "commit")
 STORES = (
-    "tippers", "streamers", "event_ids", "cases", "snoozes", "prominences", "accounts", "claimants",
-    "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
+    "tippers", "streamers", "surges", "event_ids", "cases", "snoozes", "prominences", "accounts",
+    "claimants", "lessons", "flags", "verdicts", "shadow_cases", "shadow_pks",
 )  # fmt: skip
 STATES = ("starting", "running", "restoring", "blocked", "unreachable", "stopping")
 SCORED = (*SCORED_KINDS, "cap")
 RULES = tuple(sorted(code for code in WORDS if not code.startswith("benign_")))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+_CANARY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _RECORDS = (1, 10, 50, 100, 500, 1000, 2500, 5000, 10000)
 
 
@@ -91,6 +93,9 @@ METRICS: tuple[Spec, ...] = (
     Spec("cases_total", "counter",
          "What flags did to their cases. Opened and worsened are worth a page, updated is not.",
          (("kind", KINDS), ("step", ("opened", "worsened", "updated")))),
+    Spec("paging_flags_total", "counter",
+         "High flags that opened or worsened a case, but for those written with paged = false, by "
+         "what they rest on. Each is worth a page.", (("kind", KINDS), ("basis", BASES))),
     Spec("unpaged_flags_total", "counter",
          "High flags written with paged = false, since a storm went on."),
     Spec("flag_storm", "gauge",
@@ -126,6 +131,9 @@ METRICS: tuple[Spec, ...] = (
          "verdicts come: they carry no features, or are about events that are long forgotten."),
     Spec("score", "histogram", "Scores of tips by kind, 0 to 1. A shift: the stream or the models "
          "drift.", (("kind", SCORED),), SCORE_BUCKETS),
+    Spec("surges_total", "counter",
+         "Minutes in which a streamer took far more than its own rhythm has it. A rise: an "
+         "occasion on the site, or something that stirs tips up."),
     Spec("lag_seconds", "gauge",
          "Age of the newest record scored while others wait; 0 when caught up, NaN while unknown. "
          "A rise: the detector falls behind."),
@@ -150,13 +158,35 @@ METRICS: tuple[Spec, ...] = (
     Spec("restore_seconds", "histogram",
          "Time from a partition's assignment until its saved state is loaded.", (), _LONG_SECONDS),
     Spec("oldest_checkpoint_seconds", "gauge",
-         "Age of the oldest newest save among the partitions; NaN before there is one. A rise: "
-         "after a crash more has to be replayed."),
+         "Age of the oldest newest save among the partitions, of those with something newer; NaN "
+         "before there is one. A rise: after a crash more has to be replayed."),
     Spec("checkpoint_bytes", "gauge", "Size of the saved state of all partitions."),
     Spec("merge_waiting", "gauge",
          "Re-keyed events that wait for slower partitions. A rise: one of them stands still."),
     Spec("merge_forced_total", "counter",
          "Re-keyed events that could not be waited for: their order is not certain."),
+    Spec("case_alerts", "gauge",
+         "Cases that Alertmanager is told of: high, not judged, not over. A rise: reviewers fall "
+         "behind."),
+    Spec("case_alerts_dropped_total", "counter",
+         "Cases no longer told of, since there were more than alertmanager.max_alerts."),
+    Spec("alertmanager_failures_total", "counter",
+         "Requests to an Alertmanager that failed; all is told again when it answers. A rise: "
+         "nobody is told of cases."),
+    Spec("alertmanager_last_success_timestamp_seconds", "gauge",
+         "When an Alertmanager was last told all, Unix time; 0 before the first time, and when "
+         "off."),
+    Spec("canary_sent_total", "counter",
+         "Canaries sent to the tips topic, or tried to. Standing still: the watch is off."),
+    Spec("canary_lost_total", "counter",
+         "Canaries whose offset was not committed within canary.timeout_s. A rise: tips are not "
+         "consumed, or the topic takes none."),
+    Spec("canary_seconds", "histogram",
+         "Time from sending a canary until its offset was committed, of those not lost. A shift: "
+         "all tips wait so long.", (), _CANARY_SECONDS),
+    Spec("canary_last_seen_timestamp_seconds", "gauge",
+         "When a canary was last seen committed, Unix time; before the first one, when the watch "
+         "began; 0 when off."),
     Spec("assigned_partitions", "gauge", "Partitions this instance reads. 0: it does nothing."),
     Spec("last_commit_timestamp_seconds", "gauge",
          "When offsets were last committed, Unix time. Standing still under load: stuck."),
@@ -177,6 +207,22 @@ METRICS: tuple[Spec, ...] = (
 """Every metric there is."""
 
 assert set(METRICS[0].labels[0][1]) == set(EventType.__args__)  # type: ignore[attr-defined]
+
+
+def make_metric(spec: Spec, registry: CollectorRegistry) -> Any:
+    """The counter, gauge or histogram, with a series for every closed set of labels."""
+    names = [label for label, _ in spec.labels]
+    name = PREFIX + spec.name
+    if spec.kind == "counter":
+        metric: Any = Counter(name, spec.help, names, registry=registry)
+    elif spec.kind == "gauge":
+        metric = Gauge(name, spec.help, names, registry=registry)
+    else:
+        metric = Histogram(name, spec.help, names, registry=registry, buckets=spec.buckets)
+    for values in product(*(values for _, values in spec.labels)):
+        if values:
+            metric.labels(*values)
+    return metric
 
 
 class ScoreHistogram(Collector):
@@ -219,6 +265,7 @@ def _totals_of(engine: Engine) -> Iterator[tuple[_Total, int]]:
     for store, total in engine.evictions().items():
         yield ("evictions_total", store), total
     yield ("snoozed_total",), engine.snoozed
+    yield ("surges_total",), engine.surging_minutes
     figures = engine.learning_figures()
     for (rule, judgement), total in figures["by_rule"].items():
         yield ("judged_rules_total", rule, judgement), total
@@ -247,18 +294,7 @@ class Metrics:
             scores = ScoreHistogram(spec)
             self.registry.register(scores)
             return scores
-        names = [label for label, _ in spec.labels]
-        name = PREFIX + spec.name
-        if spec.kind == "counter":
-            metric: Any = Counter(name, spec.help, names, registry=self.registry)
-        elif spec.kind == "gauge":
-            metric = Gauge(name, spec.help, names, registry=self.registry)
-        else:
-            metric = Histogram(name, spec.help, names, registry=self.registry, buckets=spec.buckets)
-        for values in product(*(values for _, values in spec.labels)):
-            if values:
-                metric.labels(*values)
-        return metric
+        return make_metric(spec, self.registry)
 
     def started(self, now_s: float) -> None:
         """The configuration of the start is in force, Unix time."""
@@ -302,6 +338,8 @@ class Metrics:
             metric["flags_total"].labels(kind, severity).inc(count)
         for (kind, step), count in tally.cases.items():
             metric["cases_total"].labels(kind, step).inc(count)
+        for (kind, basis), count in tally.paging.items():
+            metric["paging_flags_total"].labels(kind, basis).inc(count)
         metric["unpaged_flags_total"].inc(tally.unpaged)
         for (kind, outcome), count in tally.shadow.items():
             metric["shadow_findings_total"].labels(kind, outcome).inc(count)
@@ -353,7 +391,7 @@ class Metrics:
             totals[name, ("merge_forced_total",)] = lane.forced
             if owned.checkpointer is not None and owned.checkpointer.manifest is not None:
                 saved_bytes += sum(save.bytes for save in owned.checkpointer.manifest.saves)
-                ages_s.append(now_s - owned.checkpointer.saved_s)
+                ages_s.append(owned.checkpointer.unsaved_s(now_s))
         known = {name for name, _ in self._totals}
         for (name, which), total in totals.items():
             # A lane that came anew counts from what it was saved with, or from 0.
@@ -382,6 +420,36 @@ class Metrics:
         unknown = float("nan")
         self._by_name["lag_records"].set(unknown if records is None else records)
         self._by_name["lag_seconds"].set(unknown if seconds is None else seconds)
+
+    def case_alerts(self, active: int, newly_dropped: int) -> None:
+        """How many cases are told of, and how many no longer are for want of room."""
+        self._by_name["case_alerts"].set(active)
+        self._by_name["case_alerts_dropped_total"].inc(newly_dropped)
+
+    def alertmanager_told(self, now_s: float) -> None:
+        """One Alertmanager is up to date; Unix time."""
+        self._by_name["alertmanager_last_success_timestamp_seconds"].set(now_s)
+
+    def alertmanager_failed(self) -> None:
+        """One Alertmanager did not answer, or refused."""
+        self._by_name["alertmanager_failures_total"].inc()
+
+    def canary_begun(self, now_s: float) -> None:
+        """The canary is on from now; Unix time."""
+        self._by_name["canary_last_seen_timestamp_seconds"].set(now_s)
+
+    def canary_sent(self) -> None:
+        """A canary is on its way."""
+        self._by_name["canary_sent_total"].inc()
+
+    def canary_seen(self, seconds: float, now_s: float) -> None:
+        """A canary was committed after so long; Unix time."""
+        self._by_name["canary_seconds"].observe(seconds)
+        self._by_name["canary_last_seen_timestamp_seconds"].set(now_s)
+
+    def canary_lost(self) -> None:
+        """A canary was not committed in time."""
+        self._by_name["canary_lost_total"].inc()
 
     def exposition(self, state: str, is_ready: bool) -> bytes:
         """The text that Prometheus scrapes."""

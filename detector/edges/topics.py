@@ -10,6 +10,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import NewTopic
 
 from detector.edges.kafka import REFUSED, client_options
+from detector.edges.kafka_reasons import told_why
 from detector.runtime.ports import Stop
 from detector.settings import Settings
 
@@ -20,18 +21,30 @@ _DAY_MS = 86_400_000
 
 def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     """Topic → its settings at the broker. Dead letters may be a little larger than tips."""
-    topics = settings.topics
-    return {
+    topics, days = settings.topics, settings.retention
+    configs: dict[str, dict[str, str]] = {
         topics.tips: {},
-        topics.flags: {"retention.ms": str(90 * _DAY_MS)},
-        topics.scores: {"retention.ms": str(_DAY_MS)},
-        topics.verdicts: {"retention.ms": str(90 * _DAY_MS)},
+        topics.flags: _kept(days.flags_days),
+        topics.scores: _kept(days.scores_days),
+        topics.verdicts: _kept(days.verdicts_days),
         topics.dead_letters: {
-            "retention.ms": str(30 * _DAY_MS),
+            **_kept(days.dead_letters_days),
             "max.message.bytes": str(2 * 1024 * 1024),
         },
+        settings.console_topic: {"retention.ms": str(90 * _DAY_MS)},
         **own_configs(settings),
     }
+    return {name: _insync(settings) | config for name, config in configs.items()}
+
+
+def _kept(days: int) -> dict[str, str]:
+    """Deleted after so many days, and never before: a later record of a key replaces nothing."""
+    return {"cleanup.policy": "delete", "retention.ms": str(days * _DAY_MS)}
+
+
+def _insync(settings: Settings) -> dict[str, str]:
+    least = settings.topics.min_insync_replicas
+    return {"min.insync.replicas": str(least)} if least else {}
 
 
 def own_configs(settings: Settings) -> dict[str, dict[str, str]]:
@@ -40,9 +53,9 @@ def own_configs(settings: Settings) -> dict[str, dict[str, str]]:
     Those that only this program reads; and that of accounts, which came later than the others and
     is of no use unless it is compacted.
     """
-    return {
+    configs = {
         settings.topics.accounts: {"cleanup.policy": "compact"},
-        settings.rekeyed_topic: {"retention.ms": str(7 * _DAY_MS)},
+        settings.rekeyed_topic: _kept(settings.retention.rekeyed_days),
         settings.checkpoints_topic: {
             "cleanup.policy": "compact",
             "segment.bytes": str(64 * 1024 * 1024),  # the segment in use is never compacted
@@ -50,6 +63,7 @@ def own_configs(settings: Settings) -> dict[str, dict[str, str]]:
             "delete.retention.ms": str(3_600_000),
         },
     }
+    return {name: _insync(settings) | config for name, config in configs.items()}
 
 
 def ensure_own_topics(settings: Settings) -> dict[str, int]:
@@ -92,13 +106,37 @@ def ensure_own_topics(settings: Settings) -> dict[str, int]:
     return {tips: width[tips], rekeyed: width[rekeyed]}
 
 
+def ensure_review_topics(settings: Settings) -> None:
+    """Makes the topics that the console writes to, where they are missing.
+
+    Raises:
+        KafkaError: no broker answers.
+        Stop: not allowed.
+    """
+    names = [settings.topics.verdicts, settings.console_topic]
+    admin = KafkaAdminClient(**client_options(settings.kafka))
+    try:
+        there = _widths(admin, names)
+        for name in names:
+            if name not in there:
+                config = topic_configs(settings)[name]
+                _create(admin, settings, name, settings.topics.partitions, config)
+    except REFUSED as error:
+        raise Stop(
+            f"the topics {', '.join(names)} cannot be made ({error}): have somebody who may run "
+            "`tip-detector topics create`"
+        ) from error
+    finally:
+        admin.close()
+
+
 def create_topics(settings: Settings) -> list[str]:
     """Creates the topics that are not there yet; a line for each one made.
 
     Raises:
         Stop: no broker answers, or it refuses.
     """
-    lines = []
+    made = []
     admin = _admin(settings)
     try:
         width = _widths(admin, list(topic_configs(settings)))
@@ -110,12 +148,13 @@ def create_topics(settings: Settings) -> list[str]:
             if name in own:
                 partitions = max(partitions, width.get(settings.topics.tips, 0))
             _create(admin, settings, name, partitions, config)
-            lines.append(f"{name}: created")
+            made.append(name)
+        admin.wait_for_topics(made)  # else who looks right now may not see them all
     except kafka_errors.KafkaError as error:
         raise Stop(f"creating topics failed: {error}") from error
     finally:
         admin.close()
-    return lines
+    return [f"{name}: created" for name in made]
 
 
 def describe_topics(settings: Settings) -> tuple[list[str], bool]:
@@ -173,6 +212,7 @@ def _widen(admin: KafkaAdminClient, name: str, partitions: int) -> None:
 
 def _admin(settings: Settings) -> KafkaAdminClient:
     try:
-        return KafkaAdminClient(**client_options(settings.kafka))
+        with told_why():
+            return KafkaAdminClient(**client_options(settings.kafka))
     except kafka_errors.KafkaError as error:
         raise Stop(f"{settings.kafka.bootstrap_servers}: no broker answers: {error}") from error

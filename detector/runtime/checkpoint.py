@@ -278,6 +278,10 @@ class Checkpointer:
         self.manifest = self.manifest._replace(marks=tuple(self._marks))
         return [self._write_manifest(self.manifest)]
 
+    def unsaved_s(self, now_s: float) -> float:
+        """Age of the newest save; 0 while nothing came after it, however old it is."""
+        return now_s - self.saved_s if self._records or self._under_way is not None else 0.0
+
     def is_busy(self, now_s: float) -> bool:
         """Whether `step` has something to write."""
         return self._under_way is not None or self._is_due(now_s)

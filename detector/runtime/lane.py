@@ -22,6 +22,8 @@ from detector.core.event import Event, Rejected
 from detector.core.fusion import Flag
 from detector.core.shadow import Comparison
 from detector.core.state import StateError
+from detector.runtime.canary import without_canaries
+from detector.runtime.flag_log import HighFlag
 from detector.runtime.merge import Merge
 from detector.runtime.ports import Clock, Output, Partition, Record
 from detector.runtime.rekey import BatchError, Rekeyer, View, decode
@@ -134,9 +136,10 @@ class TipsLane:
     ) -> None:
         started_s = clock.steady_s()
         decode = self._decode
-        decoded = [decode(record.value, record.timestamp) for record in records]
+        tips = without_canaries(records)
+        decoded = [decode(record.value, record.timestamp) for record in tips]
         decoded_s = clock.steady_s()
-        for record, event in zip(records, decoded, strict=True):
+        for record, event in zip(tips, decoded, strict=True):
             if isinstance(event, Event):
                 try:
                     decision = self._engine.process(event)
@@ -146,7 +149,7 @@ class TipsLane:
                 if isinstance(decision, Decision):
                     for rekeyer in self._rekeyers:
                         rekeyer.add(event, record.offset)
-                    self._count(decision, tally, outputs)
+                    self._count(decision, record, tally, outputs)
                 else:
                     tally.duplicates += 1
             elif isinstance(event, Skipped):
@@ -171,7 +174,9 @@ class TipsLane:
         self._refuse.policy = rules.policy
         rules.configure(self._engine)
 
-    def _count(self, decision: Decision, tally: Tally, outputs: list[Output]) -> None:
+    def _count(
+        self, decision: Decision, record: Record, tally: Tally, outputs: list[Output]
+    ) -> None:
         event = decision.event
         tally.events[event.type] += 1
         tally.late += decision.is_late
@@ -180,6 +185,7 @@ class TipsLane:
             tally.add_scores(decision.scores)
         if decision.flags:
             write_flags(decision, tally, outputs, self._topics.flags)
+            tally.high += high_flags(decision, self.partition, record)
         if decision.accounts:
             write_accounts(decision, tally, outputs, self._topics.accounts)
         if decision.shadow is not None:
@@ -262,6 +268,7 @@ class RekeyedLane:
                     continue
                 if isinstance(decision, Decision):
                     write_flags(decision, tally, outputs, self._topics.flags)
+                    tally.high += high_flags(decision, self.partition, record)
                     write_accounts(decision, tally, outputs, self._topics.accounts)
                     if decision.shadow is not None:
                         write_shadow(decision.shadow, tally, outputs, self._topics.flags)
@@ -350,7 +357,18 @@ def write_flags(decision: Decision, tally: Tally, outputs: list[Output], topic: 
         tally.flags[flag.kind, flag.severity] += 1
         tally.cases[flag.kind, flag.step] += 1
         tally.unpaged += flag.record.get("paged") is False
+        if flag.pages:
+            tally.paging[flag.kind, flag.basis] += 1
         outputs.append(_flag_output(flag, topic))
+
+
+def high_flags(decision: Decision, partition: Partition, record: Record) -> Iterator[HighFlag]:
+    """A decision's high flags, with the record that led to it."""
+    return (
+        HighFlag(flag.record, partition, record.offset)
+        for flag in decision.flags
+        if flag.severity == "high"
+    )
 
 
 def write_shadow(comparison: Comparison, tally: Tally, outputs: list[Output], topic: str) -> None:

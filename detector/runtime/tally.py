@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from detector.runtime.flag_log import HighFlag
+
 SCORE_BUCKETS = tuple(round(step / 10, 1) for step in range(1, 11))
 """Upper bounds of the score histogram."""
 
@@ -17,7 +19,9 @@ class Tally:
         duplicates, late: events.
         skipped, dead_letters: reason → records.
         flags: (kind, severity) → flags; `cases`: (kind, step) → flags that opened, worsened or
-            updated a case; `unpaged`: those that a storm kept from paging.
+            updated a case; `unpaged`: those that a storm kept from paging; `high`: the high ones
+            themselves.
+        paging: (kind, basis) → flags that somebody should be called for.
         shadow: (kind, who has it) → findings, of the policy in force and the candidate on trial.
         accounts: (subject type, tier) → credit records.
         scores: kind → events by tenth of the score, for scores above 0.
@@ -33,8 +37,8 @@ class Tally:
 
     __slots__ = (
         "accounts", "cases", "dead_letters", "decode_s", "duplicates", "events", "flags",
-        "judged", "late", "lessons", "rekeyed", "replayed", "score_s", "score_sums", "scores",
-        "shadow", "skipped", "tips", "unpaged", "verdicts",
+        "high", "judged", "late", "lessons", "paging", "rekeyed", "replayed", "score_s",
+        "score_sums", "scores", "shadow", "skipped", "tips", "unpaged", "verdicts",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -54,6 +58,8 @@ class Tally:
         self.flags: Counter[tuple[str, str]] = Counter()
         self.cases: Counter[tuple[str, str]] = Counter()
         self.unpaged = 0
+        self.high: list[HighFlag] = []
+        self.paging: Counter[tuple[str, str]] = Counter()
         self.shadow: Counter[tuple[str, str]] = Counter()
         self.accounts: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, list[int]] = {}

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from detector.core.state import StateError
 from detector.runtime.breaker import Breaker
+from detector.runtime.flag_log import FlagLog
 from detector.runtime.owned import Opener, Owned
 from detector.runtime.ports import (
     Aborted,
@@ -92,6 +93,7 @@ class Worker:
         self.owned: dict[Partition, Owned] = {}
         self._at_end_s: dict[Partition, float] = {}
         self._idle: set[Partition] = set()
+        self._flag_log = FlagLog()
         self._began_s = 0.0
         self._looked_s = 0.0
         self._stopping = False
@@ -145,10 +147,11 @@ class Worker:
             owned = self.owned.get(partition)
             if owned is None:
                 continue  # not open yet: opening it goes back to where its state ends
-            self._at_end_s.pop(partition, None)
-            self._idle.discard(partition)
             tally = Tally()
             owned.process(records, tally, outputs, clock)
+            if tally.records or tally.replayed:  # a canary alone leaves a partition idle
+                self._at_end_s.pop(partition, None)
+                self._idle.discard(partition)
             tallies.append(tally)
             if not owned.is_replaying:
                 touched.append(owned)
@@ -264,6 +267,7 @@ class Worker:
     def _tell(self, tallies: list[Tally]) -> None:
         for tally in tallies:
             self._telemetry.batch(tally)
+            self._flag_log.write(tally.high, self._clock.steady_s())
 
     def _follow(self, changes: Changes) -> None:
         """Acts on a rebalance. Nothing is under way, so there is nothing to write."""

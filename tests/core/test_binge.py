@@ -47,6 +47,24 @@ def test_gaps_that_shrink_and_gifts_that_grow_are_told_as_such() -> None:
     assert site.codes["binge"] >= {"quickening", "rising"}
 
 
+def modest(**more: Any) -> str | None:
+    """The worst of an evening of 190 in all, which is little for the site, by who gives 7."""
+    site = Site()
+    site.habit("t", (2, 5), 20)
+    site.run("t", [3 + index // 2 * 2 for index in range(18)], **more)
+    return site.worst("binge")
+
+
+def test_a_modest_accounts_run_is_judged_by_its_own_sessions_first() -> None:
+    assert modest(gap_s=lambda index: max(5, 90 - 5 * index), recharge_every=4) in (
+        "medium", "high",
+    )  # fmt: skip
+
+
+def test_a_long_evening_of_modest_gifts_at_ones_own_pace_is_low_at_most() -> None:
+    assert modest(gap_s=steady(240)) in (None, "low")
+
+
 def test_recharging_again_and_again_within_the_session_is_a_family_of_its_own() -> None:
     plain, recharging = accustomed(), accustomed()
     tips = [400] * 6

@@ -14,6 +14,8 @@ from detector.core.event import Event
 from detector.core.fusion import Flag, Fusion, Thresholds
 from detector.core.reasons import Reason
 from detector.core.storm import Storm
+from detector.core.tipper import CONFIRMED_MINOR, DECLARED_MINOR, Notes
+from detector.core.verdict import Verdict
 from tests.engines import RECEIVED_MS, engine, policy
 
 HOUR_MS = 3_600_000
@@ -244,6 +246,28 @@ class Children:
         decision = self.engine.process(self._reader.read(record, RECEIVED_MS))
         assert isinstance(decision, Decision)
         return decision
+
+
+def test_a_verdict_that_is_taken_back_leaves_neither_quiet_nor_a_known_minor() -> None:
+    site = Children()
+    (flag,) = site.tip("t1", START_MS).flags
+
+    def judge(judgement: str, decided_ms: int) -> None:
+        site.engine.learn(
+            Verdict(flag.record["flag_id"], None, judgement, "minor", "lin", decided_ms, None)
+        )
+
+    def facts() -> int:
+        return Notes.of(site.engine._tipper_view._tipper("t1").notes).facts
+
+    judge("false_positive", 1)
+    assert site.tip("t1", START_MS + 1).flags == []
+    judge("unclear", 2)
+    assert len(site.tip("t1", START_MS + 2).flags) == 1
+    judge("confirmed", 3)
+    assert facts() & CONFIRMED_MINOR
+    judge("unclear", 4)
+    assert facts() & (CONFIRMED_MINOR | DECLARED_MINOR) == DECLARED_MINOR
 
 
 def test_a_storm_of_declared_minors_is_written_in_full_and_pages_a_few_times() -> None:

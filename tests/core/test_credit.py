@@ -149,6 +149,14 @@ def test_a_verdict_can_be_taken_back() -> None:
     assert desk.judge("confirmed")["score"] == 94
 
 
+def test_an_unclear_verdict_takes_back_the_one_before() -> None:
+    for judgement in ("false_positive", "confirmed"):
+        desk = Desk()
+        assert desk.score() == 97
+        assert desk.judge(judgement)["score"] != 97
+        assert desk.judge("unclear")["score"] == 97
+
+
 def test_an_unclear_verdict_or_one_on_nothing_changes_nothing() -> None:
     desk = Desk()
     assert desk.judge("false_positive") is None

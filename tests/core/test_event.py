@@ -32,6 +32,8 @@ TIP = {
 class ShapeUnknown:
     """A mapping that knows no shape at all."""
 
+    makes_event_ids = False
+
     def to_canonical(self, record: dict[str, Any]) -> dict[str, Any] | Skipped:
         raise Rejected("unknown_shape", "no rule fits")
 

@@ -184,11 +184,11 @@ def test_what_a_reviewer_confirmed_makes_the_next_evening_graver() -> None:
             view = world.engine._tipper_view  # the learner's way in
             view.confirm_minor("t", at("2026-05-01", "12:00"))
         first_half = len(world.decisions)
-        after_school(world, "t", 4, every=1, first_day="2026-05-12", device_id="t-phone")
+        after_school(world, "t", 2, every=1, first_day="2026-05-12", device_id="t-phone")
         world.go_on(first_half)
         return world.highest("t")
 
-    assert highest(False) + 0.2 < highest(True)
+    assert highest(False) + 0.1 < highest(True)
 
 
 def test_a_declared_minor_is_remembered_when_nothing_is_declared_later() -> None:

@@ -42,6 +42,22 @@ def test_from_a_new_device_a_new_card_or_somebody_elses_it_is_high(more: dict[st
     assert site.worst("outsized") == "high"
 
 
+def test_two_tips_before_are_enough_to_compare_a_fortune_with() -> None:
+    site = Site()
+    site.habit("t", (5,), 2)
+    site.tip("t", 9000, NOON_MS)
+    assert site.worst("outsized") == "medium"
+    assert "above_own_history" in site.codes["outsized"]
+
+
+def test_a_number_of_affection_to_a_streamer_never_tipped_before_is_low_at_most() -> None:
+    for amount, most in ((1314, QUIET), (1290, ("medium",))):
+        site = Site()
+        site.habit("t", (2,), 8)
+        site.tip("t", amount, NOON_MS, streamer_id="another")
+        assert site.worst("outsized") in most, amount
+
+
 def embezzler(amount: int, at_work: bool) -> Site:
     """The cashier's case: small tips for three weeks, then large ones on every day of three."""
     site = Site()

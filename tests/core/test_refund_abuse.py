@@ -41,6 +41,10 @@ def spring() -> World:
             instrument_holder="self",
         )  # fmt: skip
     world.claim("captain", CLAIMED, 1188, claimant_id="captain")
+    adult_life(world, "guard", MARCH, 84)
+    for day in days_from(MAY, 28)[::7]:
+        world.tip("guard", 198, at(day, "21:00"), gift_name="舰长")
+        world.claim("guard", at(day, "23:00"), 198, claim="other")
     for index in range(5):
         adult_life(world, f"agents{index}", MARCH, 84)
         world.claim(f"agents{index}", CLAIMED + index * 3_600_000, claimant_id="agent")
@@ -77,6 +81,7 @@ def spring() -> World:
     [
         ("zhang", {"high"}, {"refund_adult_hours", "refund_adult_words", "refund_adult_life"}),
         ("shanghai", {"medium", "high"}, {"refund_adult_hours"}),
+        ("guard", {"low", "medium"}, {"refund_perks"}),
         ("captain", {"medium"}, {"refund_perks", "refund_adult_life"}),
         ("agents4", {"high"}, {"refund_claimant"}),
         ("victim5", {"medium"}, {"refund_claimant"}),

@@ -98,6 +98,49 @@ def test_most_of_a_rooms_receipts_going_back_is_a_finding_without_any_device() -
     assert severities(stream.run(), "ring") & {"medium", "high"}
 
 
+def shills(at_once: bool) -> set[str]:
+    """Twelve accounts on three phones, a card each, among fans; nothing comes back."""
+    stream = RoomStream()
+    stream.evening(100, viewers=40)
+    for number in range(4):
+        for account in range(12):
+            at_ms = START_MS + number * 20 * MINUTE_MS + account * (300 if at_once else 90_000)
+            stream.tip(f"r{account}", 66, at_ms, device_id=f"d{account % 3}",
+                       instrument_id=f"c{account}", gift_id="car")  # fmt: skip
+    return severities(stream.run(), "ring")
+
+
+def test_accounts_on_a_few_phones_that_tip_at_the_same_moment_are_medium() -> None:
+    assert "medium" in shills(at_once=True)
+    assert shills(at_once=False) <= {"low"}
+
+
+def test_money_withdrawn_to_those_who_gave_it_is_found_without_any_other_field() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=45)
+    for day in range(3):
+        for account in range(8):
+            stream.tip(f"r{account}", 290, START_MS + day * DAY_MS + account * MINUTE_MS)
+        for account in range(day, day + 3):
+            at_ms = START_MS + day * DAY_MS + (2 + account) * HOUR_MS
+            stream.payout(f"r{account}", 500, at_ms, reason="withdraw")
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+def test_a_couple_with_one_phone_in_the_room_of_a_ring_is_not_of_it() -> None:
+    stream = RoomStream()
+    stream.evening(200, viewers=80)
+    later_ms = launder(stream)
+    for who in ("her", "him"):
+        stream.tip(who, 5, START_MS, device_id="their-phone")
+    stream.run()
+    stream.tip("r3", 300, later_ms, device_id="d0", instrument_id="c1")
+    stream.tip("her", 5, later_ms + MINUTE_MS, device_id="their-phone")
+    member, couple = scores(stream.run(), "ring")
+    assert member > 0.9
+    assert couple < 0.2
+
+
 def test_prizes_to_the_few_viewers_of_a_small_room_are_no_money_back() -> None:
     stream = RoomStream()
     for day in range(6):

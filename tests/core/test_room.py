@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,21 +136,34 @@ def test_linked_tippers_outlive_a_crowd_that_passes_by() -> None:
     assert {mark(f"r{number}") for number in range(6)} <= {tipper.mark for tipper in crowd}
 
 
-def test_money_back_is_the_tippers_whose_account_or_instrument_got_it() -> None:
+def test_a_payout_is_the_tippers_whose_account_or_instrument_got_it() -> None:
     crowd, tip, payout = Crowd(), Event(), Event()
     tip.event_time_ms, tip.value_minor, tip.instrument_id = START_MS, 500, "card"
     tip.tipper_id = "t1"
     at = crowd.add(tip)
     payout.value_minor, payout.account_id = 300, "somebody"
-    assert crowd.give_back(payout) == -1
+    assert crowd.payee_of(payout) == -1
     payout.instrument_id = "card"
-    assert crowd.give_back(payout) == at
+    assert crowd.payee_of(payout) == at
     payout.account_id, payout.instrument_id = "t1", None
-    assert crowd.give_back(payout) == at
-    assert crowd.rows[at + RETURNED] == 600
-    payout.reason, payout.value_minor = "prize", 501
-    assert crowd.give_back(payout) == at
-    assert crowd.rows[at + RETURNED] == 600
+    assert crowd.payee_of(payout) == at
+
+
+@pytest.mark.parametrize(
+    ("reason", "amount", "back"),
+    [("withdraw", 600, 600), (None, 600, 600), ("rebate", 300, 300), ("rebate", 600, 0),
+     ("prize", 300, 0)],
+)  # fmt: skip
+def test_what_a_tipper_won_is_not_his_money_coming_back(
+    reason: str | None, amount: int, back: int
+) -> None:
+    room, tip, payout = Room(), Event(), Event()
+    tip.event_time_ms, tip.value_minor, tip.amount_minor, tip.tipper_id = START_MS, 500, 500, "t1"
+    at = room.add_tip(tip, is_late=False)
+    payout.event_time_ms, payout.value_minor = START_MS + 1000, amount
+    payout.account_id, payout.reason = "t1", reason
+    assert room.add_payout(payout) == at
+    assert room.crowd.rows[at + RETURNED] == back
 
 
 def test_a_crowd_of_other_bytes_is_refused() -> None:

@@ -69,6 +69,11 @@ session_timeout_ms = 400000
 
 [topics]
 flags = "tips"
+min_insync_replicas = 2
+
+[http]
+username = "prometheus"
+tls_key_file = "tls.key"
 
 [money]
 base_currency = "XYZ"
@@ -85,8 +90,11 @@ CONTRADICTORY_MESSAGE = """\
 {path}: kafka: security_protocol = "PLAINTEXT" and sasl_mechanism = "PLAIN": \
 expected both or neither to be SASL
 {path}: kafka: session_timeout_ms = 400000: expected at most max_poll_interval_ms = 300000
+{path}: http: tls_certificate_file = "" and tls_key_file = "tls.key": expected both or neither
+{path}: http: username = "prometheus" and password_file = "": expected both or neither
 {path}: thresholds.binge: low = 0.9, medium = 0.5, high = 0.6: expected low <= medium <= high
 {path}: credit: tier_a = 100, tier_b = 60, tier_c = 60: expected tier_a > tier_b > tier_c
+{path}: topics: min_insync_replicas = 2: expected at most replication_factor = 1
 {path}: topics: "tips" stands for two topics: expected different names"""
 
 
@@ -290,3 +298,20 @@ def test_the_password_is_in_no_message_nor_in_what_the_error_came_from(
 def test_a_password_of_the_wrong_type_in_a_file_is_not_shown(tmp_path: Path, written: str) -> None:
     path = write(tmp_path, f"[kafka]\nsasl_password = {written}\n")
     assert why_refused(path) == f"{path}: kafka.sasl_password = …: expected text"
+
+
+@pytest.mark.parametrize("url", [f"https://u:{SECRET}@h:9093", "http://a:9093,h:9093", "h"])
+def test_an_alertmanagers_address_that_is_none_or_holds_a_password_is_refused_and_not_shown(
+    tmp_path: Path, url: str
+) -> None:
+    path = write(tmp_path, f'[alertmanager]\nurl = "{url}"\n')
+    assert why_refused(path) == (
+        f"{path}: alertmanager.url: expected an address such as http://host:9093/path, "
+        "without a user"
+    )
+
+
+def test_all_members_of_a_cluster_of_alertmanagers_can_be_named() -> None:
+    settings = load(TIP_DETECTOR__ALERTMANAGER__URL="http://a:9093/am/, https://b")
+    assert settings.alertmanager.urls == ["http://a:9093/am/", "https://b"]
+    assert load().alertmanager.urls == []

@@ -128,7 +128,7 @@ def changed_pack(rule_type: str, line: str, instead: str) -> Candidate:
 def test_only_what_the_packs_say_differs_where_the_thresholds_are_the_same() -> None:
     lenient = changed_pack("declared_minor", "age_below = 18", "age_below = 14")
     tested, reader = fresh(lenient), engines.engine("cn")[1]
-    records = [{**tip(n, START_MS + n * 1000, "t1"), "tipper_age": age}
+    records = [{**tip(n, START_MS + n * 1000, f"t{n}"), "tipper_age": age}
                for n, age in enumerate((12, 16, 30))]  # fmt: skip
     decisions = [decided(tested, reader.read(each, engines.RECEIVED_MS)) for each in records]
     found = [each.shadow.findings for each in decisions if each is not None and each.shadow]

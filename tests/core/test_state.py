@@ -311,6 +311,7 @@ def test_a_state_that_was_saved_once_loads_and_is_gone_on_from() -> None:
     assert loaded.sizes() == {
         "tippers": 8, "streamers": 1, "event_ids": 15, "cases": 2, "claimants": 0, "snoozes": 0,
         "prominences": 1, "accounts": 2, "lessons": 13, "flags": 4, "verdicts": 0,
+            "surges": 1,
     }  # fmt: skip
     assert loaded.watermark_ms == START_MS + 602_000
     at_ms = START_MS + 20 * MINUTE_MS

@@ -28,6 +28,7 @@ def exposition() -> str:
     tally.flags["minor", "high"] = 1
     tally.cases["minor", "opened"] = 1
     tally.unpaged = 2
+    tally.paging["minor", "declared"] = 1
     tally.shadow["binge", "only_shadow"] = 4
     tally.accounts["tipper", "B"] = 1
     tally.verdicts["confirmed"], tally.verdicts["unreadable"], tally.lessons = 7, 1, 14
@@ -50,9 +51,18 @@ def exposition() -> str:
     checkpointer = Checkpointer(
         lane.partition, lane, "checkpoints", SaveEvery(30, 1000), 0, manifest, [], 10.0
     )
+    checkpointer.count(1)
     owned = Owned(lane, checkpointer, 0, is_cold=True)
     metrics.opened(owned, 0.2)
     metrics.state([owned], Status("running", "", 1.0, 1, 7, 2.5), 14.0)
+    metrics.case_alerts(2, newly_dropped=1)
+    metrics.alertmanager_told(1_772_380_803.0)
+    metrics.alertmanager_failed()
+    metrics.canary_begun(1_772_380_700.0)
+    metrics.canary_sent()
+    metrics.canary_sent()
+    metrics.canary_seen(0.3, 1_772_380_804.0)
+    metrics.canary_lost()
     return metrics.exposition("running", True).decode()
 
 

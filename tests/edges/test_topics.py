@@ -65,6 +65,32 @@ def test_the_topic_of_accounts_is_made_where_it_is_missing_and_compacted(
     assert "compact" in str(found)
 
 
+def test_created_topics_are_there_at_once_and_kept_as_long_as_the_settings_say(
+    settings: Settings, topic_prefix: str
+) -> None:
+    from detector.edges.kafka_facts import Cluster
+    from detector.edges.topics import create_topics, describe_topics, topic_configs
+
+    retention = settings.retention.model_copy(update={"flags_days": 7})
+    own = {name: f"{topic_prefix}{name}" for name in ("verdicts", "scores", "accounts")}
+    topics = settings.topics.model_copy(update=own)
+    settings = settings.model_copy(update={"retention": retention, "topics": topics})
+    assert len(create_topics(settings)) == len(topic_configs(settings))
+    assert describe_topics(settings)[1]
+    with Cluster(settings.kafka) as cluster:
+        found = cluster.topics(list(topic_configs(settings)))
+    days = {
+        name: int(facts.config["retention.ms"]) / 86_400_000
+        for name, facts in found.items()
+        if facts.config["cleanup.policy"] == "delete"
+    }
+    assert days == {
+        topics.flags: 7, topics.verdicts: 90, topics.dead_letters: 30, topics.scores: 1,
+        settings.rekeyed_topic: 7, topics.tips: days[topics.tips],
+    }  # fmt: skip
+    assert create_topics(settings) == []
+
+
 def test_two_that_make_them_at_once_both_succeed(kafka: KafkaNode, settings: Settings) -> None:
     kafka.create_topic(settings.topics.tips, 3)
     with ThreadPoolExecutor(3) as pool:

@@ -29,12 +29,15 @@ class Detector:
         settings: environment overrides, such as `INPUT__MAPPING`.
     """
 
+    command: tuple[str, ...] = ("run",)
+    first_line = b"metrics at"
+
     def __init__(
         self, folder: Path, bootstrap: str, prefix: str, module: str = "detector",
         config: Path | None = None, **settings: str,
     ) -> None:  # fmt: skip
         self.prefix = prefix
-        self._command = [sys.executable, "-m", module, "run"]
+        self._command = [sys.executable, "-m", module, *self.command]
         if config is not None:
             self._command += ["--config", str(config)]
         self.environment = {
@@ -111,7 +114,7 @@ class Detector:
         answer: object = None
         while time.monotonic() < deadline_s:
             assert self.process.poll() is None, self.log.read_text()
-            if b"metrics at" in self.log.read_bytes():
+            if self.first_line in self.log.read_bytes():
                 answer = self.get("/readyz")
                 if (answer[0] == 200) == is_ready:  # type: ignore[index]
                     return

@@ -235,6 +235,14 @@ def test_a_save_is_due_after_its_interval_too_if_there_is_anything_new() -> None
     assert [checkpointer.is_busy(now_s) for now_s in (159.0, 160.0)] == [False, True]
 
 
+def test_only_what_is_newer_than_the_last_save_makes_it_old() -> None:
+    every = SaveEvery(interval_s=30, records=1_000)
+    checkpointer = Checkpointer(TIPS, Book(), STORE.topic, every, 0, MANIFEST, [], now_s=100.0)
+    assert checkpointer.unsaved_s(9_000.0) == 0
+    checkpointer.count(1)
+    assert checkpointer.unsaved_s(107.0) == 7
+
+
 def test_once_the_changes_weigh_as_much_as_the_whole_all_is_saved_and_the_old_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,6 +16,7 @@ from detector.core.decision import Decision
 from detector.core.decode import Skipped
 from detector.core.engine import Engine
 from detector.core.event import Event
+from detector.runtime.canary import CANARY_HEADER, CANARY_VALUE
 from detector.runtime.checkpoint import Manifest, manifest_key
 from detector.runtime.ports import Output, Partition, Stop
 from detector.runtime.rekey import Batch, decode
@@ -144,6 +145,7 @@ def test_a_storm_of_high_flags_is_written_and_told_by_the_metrics() -> None:
     one.turn()
     flags = [orjson.loads(each.value or b"") for each in broker.all("tip-flags")]
     assert [each.get("paged", True) for each in flags] == [True] * (most + 1) + [False] * 3
+    assert one.sample("paging_flags_total", kind="minor", basis="declared") == most + 1
     assert one.sample("unpaged_flags_total") == 3
     assert one.sample("flag_storm") == 1
 
@@ -169,6 +171,8 @@ def test_flags_of_a_trial_are_written_and_count_only_as_a_comparison(
     assert [each["event_id"] for each in flags] == ["e1", "e1"]
     assert one.sample("flags_total", kind="minor", severity="high") == 1
     assert one.sample("cases_total", kind="minor", step="opened") == 1
+    assert one.sample("paging_flags_total", kind="minor", basis="declared") == 1
+    assert one.sample("paging_flags_total", kind="binge", basis="evidence") == 0
     assert one.sample("unpaged_flags_total") == 0
     assert one.sample("shadow_findings_total", kind="minor", outcome="agreed") == 1
     assert one.sample("account_changes_total", subject="tipper", tier="B") == 1
@@ -225,6 +229,71 @@ def test_an_aborted_commit_is_done_again_from_saved_state_and_counts_once() -> N
     assert flagged(broker) == ["e1", "e2", "e3", "e4"]
     assert (broker.offsets[ZERO], one.sample("aborted_commits_total")) == (5, 1)
     assert (one.sample("events_total", type="tip"), one.sample("duplicates_total")) == (4, 1)
+
+
+def test_a_high_flag_is_logged_with_where_it_came_from_once_it_is_committed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "detector.runtime.flag_log")
+    broker, one = running()
+    broker.produce(ZERO, minor_tip(1, tipper_id="nobodys-business"))
+    one.sink.fates = ["aborted"]
+    one.turn()
+    assert [line for line in caplog.messages if "high flag" in line] == []
+    one.turn(2)
+    flag = orjson.loads(broker.all("tip-flags")[0].value or b"")
+    assert [line for line in caplog.messages if "high flag" in line] == [
+        f"high flag {flag['flag_id']}: minor, severity high, case {flag['case_id']}, from tips[0]@0"
+    ]
+    assert "nobodys-business" not in caplog.text
+
+
+def test_more_high_flags_than_sixty_a_minute_are_only_counted_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "detector.runtime.flag_log")
+    broker, one = running()
+    produce(broker, *range(70))
+    one.turn(2)
+    assert sum(line.startswith("high flag f_") for line in caplog.messages) == 60
+    one.clock.s += 60
+    produce(broker, 70)
+    one.turn(2)
+    assert caplog.messages[-2] == "10 more high flags were not logged one by one"
+    assert caplog.messages[-1].endswith(", from tips[0]@70")
+
+
+def test_canaries_move_the_offset_and_nothing_else(  # also among tips, and in a silent replay
+) -> None:
+    header = [(CANARY_HEADER, b"id")]
+    broker, one = running(save_every=1_000)
+    for number in (1, 2):
+        produce(broker, number)
+        broker.produce(ZERO, CANARY_VALUE, headers=header)
+    one.turn()
+    assert flagged(broker) == ["e1", "e2"]
+    two = another(broker)
+    two.turn()
+    broker.produce(ZERO, CANARY_VALUE, headers=header)
+    before = everything(broker)
+    two.turn(2)
+    assert (broker.offsets[ZERO], two.sample("replayed_total")) == (5, 4)
+    assert everything(broker) == before
+    assert two.sample("dead_letters_total", reason="missing_field") == 0
+
+
+def test_a_partition_that_gets_canaries_only_is_idle_all_the_same() -> None:
+    broker, one = running(partitions=2)
+    one.turn(20)
+    before = ends(broker)
+    for _ in range(5):
+        broker.produce(ZERO, CANARY_VALUE, headers=[(CANARY_HEADER, b"id")])
+        one.turn()
+    assert broker.offsets[ZERO] == 5
+    assert all(batch.is_idle for batch in rekeyed(broker, before))
+    produce(broker, 1)
+    one.turn()
+    assert not rekeyed(broker, before)[-1].is_idle
 
 
 def test_an_aborted_commit_leaves_partitions_alone_that_had_no_part_in_it() -> None:

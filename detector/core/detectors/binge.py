@@ -1,15 +1,14 @@
 """Impulsive binges (激情打赏): a session that runs away from the tipper's own sessions.
 
 A session is a run of tips without a pause of half an hour; combos of one gift are one decision.
-It is a case when its sum leaves what the tipper gives in a session or a day, is more than the site
-sees in all but one session of a hundred, and something else of it runs away as well: its tempo, its
-gifts, recharges in between. A tipper without sessions to compare with is judged against the site's
-sessions alone, and less sure.
+It is a case when its sum leaves what the tipper gives in a session or a day, is no everyday one for
+the site, and something else of it runs away as well: its tempo, its gifts, recharges in between. A
+tipper without sessions to compare with is judged against the site's sessions alone, and less sure.
 """
 
 from __future__ import annotations
 
-from math import exp, log
+from math import exp, log, sqrt
 
 from detector.core.detectors.account import account_reasons
 from detector.core.evidence import (
@@ -21,13 +20,16 @@ from detector.core.evidence import (
     strength,
 )
 from detector.core.features import Features
-from detector.core.population import Z_99
+from detector.core.population import Z_99, Typical
 from detector.core.reasons import Reason
 from detector.core.tipper import HOUR_MS
 
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
+_OWN_FROM = 2  # sessions, or days, to compare with: `spread` allows for how little two say
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
+_UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
+_LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
 _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
@@ -74,8 +76,13 @@ class Binge:
         amount = _amount(f)
         if amount < 0.3:
             return amount * 0.5
-        support = [reason.weight for reason in self._support(f)]
-        return amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * any_of(*support))
+        support = self._support(f)
+        weight = any_of(*(reason.weight for reason in support))
+        score = amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * weight)
+        is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
+        if _is_unsure(f) and not (is_uncontrolled and f.sessions >= HABIT_FROM):
+            return min(score, _LOW_AT_MOST)
+        return score
 
     def explain(self, f: Features) -> list[Reason]:
         reasons = self._amount_reasons(f) + self._support(f)
@@ -94,14 +101,14 @@ class Binge:
 
     def _amount_reasons(self, f: Features) -> list[Reason]:
         reasons, scale = [], self._scale
-        if f.sessions >= HABIT_FROM:
+        if f.sessions >= _OWN_FROM:
             limit = _session_limit(f)
             reasons.append(
                 Reason("session_above_own", "amount", f.session_sum / scale,
                        exp(f.sessions_mean) / scale, limit / scale, self._unit, f.sessions,
                        strength(f.session_sum / limit))
             )  # fmt: skip
-        if f.days >= HABIT_FROM and f.day_sum is not None and f.day_sum > f.session_sum:
+        if f.days >= _OWN_FROM and f.day_sum is not None and f.day_sum > f.session_sum:
             limit = _day_limit(f)
             reasons.append(
                 Reason("day_above_own", "amount", f.day_sum / scale, exp(f.day_mean) / scale,
@@ -144,15 +151,37 @@ def _amount(f: Features) -> float:
     site = f.typical_session
     above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
     own = []
-    if f.sessions >= HABIT_FROM:
+    if f.sessions >= _OWN_FROM:
         own.append(f.session_sum / _session_limit(f))
-    if f.days >= HABIT_FROM and f.day_sum is not None:
+    if f.days >= _OWN_FROM and f.day_sum is not None:
         own.append(f.day_sum / _day_limit(f))
-    amount = strength(max(own)) * (0.8 + 0.2 * above_site) if own else _SITE_ALONE * above_site
-    if site is not None and f.session_sum < site.high:
-        amount *= f.session_sum / site.high
+    amount = _SITE_ALONE * above_site
+    if own:
+        amount = max(amount, strength(max(own)) * (0.8 + 0.2 * above_site))
+    if site is not None:
+        amount *= _noticeable(f.session_sum, site)
     is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
     return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+
+
+def _is_unsure(f: Features) -> bool:
+    """Whether the sum is large for the tipper alone, and not for the site.
+
+    Where hardly any own sessions are known, larger than all but one of a thousand is asked for.
+    """
+    site = f.typical_session
+    if site is None:
+        return True
+    return f.session_sum < (site.high if f.sessions >= HABIT_FROM else site.extreme)
+
+
+def _noticeable(session_sum: float, site: Typical) -> float:
+    """0..1: how far a sum is from everyday ones on the site.
+
+    The own sessions count first: a modest account that runs away is modest still. So only what is
+    below the middle between an everyday session and a large one, in logarithms, is made light of.
+    """
+    return min(1.0, session_sum / sqrt(site.middle * site.high))
 
 
 def _gift_size(f: Features) -> float:
@@ -179,7 +208,7 @@ def _decisions_limit(f: Features) -> float:
 
     One in a hundred of his own passes it, or one in a thousand of the site's.
     """
-    if f.sessions < HABIT_FROM:
+    if f.sessions < _OWN_FROM:
         site = f.typical_session_tips
         return _UNKNOWN_TIPS_LIMIT if site is None else max(2 * _HANDFUL, site.extreme)
     usual_spread = spread(f.sessions, f.sessions_decisions_variance, 0.5, 6, 0.25)

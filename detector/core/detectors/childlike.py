@@ -8,7 +8,7 @@ replace the weights, `weights` is the seam.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import cache
 from math import exp
 
@@ -20,7 +20,7 @@ from detector.core.reasons import Reason
 from detector.core.tipper import CLAIMED_MINOR, DAY_MS, HOUR_MS, Notes
 from detector.core.traits import Counts, unlike
 
-BIAS = -3.2
+BIAS = -3.0
 """Log odds without any evidence: the tips of few accounts are a child's."""
 
 CLUES = (
@@ -34,7 +34,7 @@ CLUES = (
     Clue("child_words", "content", 2.6, "school, homework, New Year's money (Hengqin 2024)"),
     Clue("adult_words", "content", -2.5, "adult chat: claims were rejected for it"),
     Clue("other_holder", "instrument", 1.9, "the instrument is a parent's"),
-    Clue("recharges", "instrument", 1.6, "many small top-ups, each spent at once (Hengqin 2024)"),
+    Clue("recharges", "instrument", 2.4, "many small top-ups, each spent at once (Hengqin 2024)"),
     Clue("spending", "amount", 1.3, "a week far above the account's own weeks"),
     Clue("known_minor", "feedback", 2.4, "known or claimed to be a minor's before (Beijing 4th)"),
 )
@@ -47,9 +47,14 @@ _WORTH_A_LOOK = -0.4  # log odds: a chance of 0.4, well below any threshold
 _CHILDS = frozenset(
     ("child_time", "new_device", "child_room", "child_words", "other_holder", "known_minor")
 )
+"""What points at a child or a second user, and not at a mood."""
+_SECOND = frozenset(("new_device", "child_words", "other_holder", "recharges", "known_minor"))
+"""What an adult with another mood would hardly show: two of them, or it is not high."""
 _LOW_AT_MOST, _MEDIUM_AT_MOST = 0.7, 0.89  # with the thresholds as shipped
 _SILENT = 0.5
 _STRONG = 1.3  # log odds of a family that needs only one other beside it
+_CONVINCING = 2.0  # nats: a child has the account for few hours, and no clue is enough alone
+_MANY_RECHARGES = 10.0  # a week: fifty a month and more (Hengqin 2024)
 _OLDER_LIFE_MS = 21 * DAY_MS
 _KNOWN_FADES_HOURS = 180 * 24
 _BENIGN_FROM = 0.4
@@ -91,13 +96,15 @@ class ChildLike:
         if score < _SILENT:
             return score
         speaking = families(CLUES, self.weights, values)
-        if all(weight * value < SUPPORT for weight, value in self._childs(values)):
+        if all(weight * value < SUPPORT for weight, value in self._of(values, _CHILDS)):
             return min(score, _SILENT)  # anybody's splurge
         if not speaking.keys() - {"tempo", "amount"}:
             return min(score, _SILENT)  # anybody's hours
         if len(speaking) < 2:
             return min(score, _LOW_AT_MOST)
         if len(speaking) == 2 and min(speaking.values()) < _STRONG:
+            return min(score, _MEDIUM_AT_MOST)
+        if sum(weight * value >= SUPPORT for weight, value in self._of(values, _SECOND)) < 2:
             return min(score, _MEDIUM_AT_MOST)
         return score
 
@@ -118,10 +125,10 @@ class ChildLike:
                     break
         return most
 
-    def _childs(self, values: Sequence[float]) -> Iterator[tuple[float, float]]:
-        """Weights and values of what points at a child or a second user, and not at a mood."""
+    def _of(self, values: Sequence[float], names: Set[str]) -> Iterator[tuple[float, float]]:
+        """Weights and values of the clues with these names."""
         for clue, weight, value in zip(CLUES, self.weights, values, strict=True):
-            if clue.name in _CHILDS:
+            if clue.name in names:
                 yield weight, value
 
     def explain(self, f: Features) -> list[Reason]:
@@ -211,9 +218,11 @@ def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
         return 0.0
     site = f.site_traits.share(trait)
     earlier = counts.earlier_share(trait, site)
-    change = unlike(counts, trait, f.site_traits.shift(trait, earlier))
+    change = unlike(counts, trait, f.site_traits.shift(trait, earlier), _CONVINCING)
     all_life = _ALL_LIFE.get(trait)
-    return change if all_life is None else max(change, all_life * unlike(counts, trait, site))
+    if all_life is None:
+        return change
+    return max(change, all_life * unlike(counts, trait, site, _CONVINCING))
 
 
 def _recharges(f: Features, counts: Counts, mask: int) -> float:
@@ -223,8 +232,10 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
         return 0.0
     left = max(0, f.before.balance - f.value)
     is_spent = left <= 0.25 * f.recharged_week / many
-    change = _unlike(f, counts, mask, traits.RECHARGED)
-    return change * strength(many / 5.0) * (1.0 if is_spent else 0.6)
+    change = _unlike(f, counts, mask, traits.RECHARGED) * strength(many / 5.0)
+    # So many are unlike a grown-up, whoever else uses the account in between, unless all pay so.
+    is_rare = 1.0 - f.site_traits.share(traits.RECHARGED)
+    return max(change, is_rare * strength(many / _MANY_RECHARGES)) * (1.0 if is_spent else 0.6)
 
 
 def _spending(f: Features) -> float:

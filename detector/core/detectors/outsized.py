@@ -31,6 +31,8 @@ _OWN_MAXIMUM_COUNTS_MS = 90 * DAY_MS
 _STEADY_MS = 7 * DAY_MS
 _STEADY_TIMES = 5
 _COMBO_FROM = 10
+_OWN_FROM = 2  # tips to compare one with: `spread` allows for how little two say
+_MODEST = 3.0  # times the site's extreme: as much as a number of affection explains in anybody
 _LOVE_NUMBERS = frozenset({"52", "521", "1314", "131452", "5201314", "52013", "5211314"})
 
 _HEAVY_DAYS = 4.0  # more than one long weekend's
@@ -128,7 +130,7 @@ class Outsized:
 
 
 def _single(f: Features) -> float:
-    if f.before.n >= HABIT_FROM and f.log_value <= f.before.mean:
+    if f.before.n >= _OWN_FROM and f.log_value <= f.before.mean:
         return 0.0  # most tips: no larger than usual
     own, site = _above_own(f), f.typical_tip
     if site is None:
@@ -145,7 +147,7 @@ def _single(f: Features) -> float:
 
 
 def _above_own(f: Features) -> float | None:
-    return strength(f.value / _own_limit(f)) if f.before.n >= HABIT_FROM else None
+    return strength(f.value / _own_limit(f)) if f.before.n >= _OWN_FROM else None
 
 
 def _own_limit(f: Features) -> float:
@@ -214,12 +216,18 @@ def _support(f: Features) -> list[Reason]:
 
 
 def _is_love_number(f: Features) -> bool:
-    """520, 1314 and the like, as amount or number of gifts, from a steady supporter."""
+    """520, 1314 and the like, as amount or number of gifts.
+
+    From a steady supporter whatever it comes to; from others as long as it is not far above what
+    the site sees.
+    """
     event = f.event
     written = (f.value, event.amount_minor, event.quantity)
     if not any(str(figure).strip("0") in _LOVE_NUMBERS for figure in written):
         return False
-    known = f.streamer
+    known, site = f.streamer, f.typical_tip
+    if site is not None and f.value <= _MODEST * site.extreme and f.before.n >= HABIT_FROM:
+        return True
     return (
         known is not None
         and known.times >= _STEADY_TIMES

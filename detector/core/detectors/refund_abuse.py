@@ -41,8 +41,10 @@ CLUES = (
 )
 """What the model reads, in the order of its values."""
 
-_OF_MINORS = frozenset(clue.name for clue in CLUES) - {"claimant", "claimed_before"}
+_OF_MINORS = frozenset(clue.name for clue in CLUES) - {"claimant", "claimed_before", "perks"}
 _ADULT_SHARE = 0.25
+_MOST_OF_IT = 0.5  # of the decayed sum of 60 days
+_ASKS_FOR_IT = 0.6
 _LIFE_DAYS, _LIFE_HOURS = 60.0, 25.0
 _PERK_COUNTS_HOURS = 35 * 24
 _NAMED_COUNTS_HOURS = 7 * 24
@@ -119,7 +121,7 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "adult_words": strength(claim.counts.count(traits.ADULT_WORDS) / 1.5),
         "perks": _perks(claim),
         "claimant": strength(claim.accounts - 1.0) if claim.accounts > 1 else 0.0,
-        "claimed_before": strength(claim.notes.claims / 3.0),
+        "claimed_before": strength(claim.notes.claims / 2.0),
         "named_late": _named_late(claim),
         "childlike": child,
     }
@@ -133,12 +135,19 @@ def _adult_hours(claim: Claim) -> float:
     """The share of hours in which a child is at school or asleep, lately and ever.
 
     Both, since an account is used by two: the parent's own tips by day say nothing of the child's
-    in the evening.
+    in the evening. A claim for most of what the account gave asks for that of the day as well.
     """
     counts = claim.counts
     lately = counts.recent_share(traits.ADULT_TIME) if counts.recent[0] >= 1.0 else 1.0
     share = min(lately, counts.count(traits.ADULT_TIME) / (counts.hours + 2.0))
-    return strength(share / _ADULT_SHARE)
+    adult = strength(share / _ADULT_SHARE)
+    return any_of(adult, _ASKS_FOR_IT * adult * _claimed_share(claim))
+
+
+def _claimed_share(claim: Claim) -> float:
+    """How surely the claim is for most of what the account gave of late, 0..1."""
+    tipper, claimed = claim.tipper, claim.event.value_minor or 0
+    return strength(claimed / (_MOST_OF_IT * tipper.sum_60d)) if tipper.n else 0.0
 
 
 def _adult_life(claim: Claim) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from math import exp, log
 from typing import NamedTuple
 
-from detector.core.crowd import Crowd, Tipper
+from detector.core.crowd import DEVICE, INSTRUMENT, MARK, Crowd, Tipper
 from detector.core.evidence import any_of, strength
 from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS, HOUR_MS
@@ -21,6 +21,8 @@ _LEAST_GROUP = 3  # linked tippers; two are a couple
 _SCATTERED = 0.25  # share of the crowd from which pairs count as well
 _DEVICES, _INSTRUMENTS = 4.0, 3.0  # tippers more than things: half a proof
 _RETURNED = 0.25
+_SOME_BACK = 0.2  # of his own tips; less is no return
+_SOON_HOURS, _SOON = 24.0, 0.4  # money that comes back within a day
 _TOGETHER_MS = 48 * HOUR_MS  # accounts made within it
 _TOGETHER_SEEN_MS = HOUR_MS
 _YOUNG_MS = 30 * DAY_MS
@@ -34,6 +36,7 @@ _FORGOTTEN_AFTER_MS = 30 * DAY_MS
 _SURE = 0.35  # strength from which a link counts as one
 _MOSTLY_BACK = 0.6
 _ALONE, _UNSURE = 0.58, 0.74  # most that one family, that uncertain links, can come to
+_AT_ONCE, _MEDIUM_AT_MOST = 0.76, 0.89  # with the thresholds as shipped
 _ORDINARY = 0.1  # of the room's score, for a tip of somebody unlinked
 _HALVE_AT = 500  # so that what a room was long ago does not hide what it is
 _CROWDED = 60  # tippers from which a device that most of them use is no device
@@ -43,7 +46,7 @@ class Group(NamedTuple):
     """The linked tippers of one room, and what speaks for one hand behind them.
 
     Attributes:
-        at_ms: when they were looked at.
+        at_ms: the latest tip of one of them.
         tippers, of: linked tippers, and tippers of the room.
         devices, instruments: how many tippers more than things they share.
         payees: tippers who got money back.
@@ -120,14 +123,11 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
         gambling: the room's score of gambling: winners get money back as well.
         at_ms: now, epoch ms.
     """
-    tippers = [each for each in crowd if at_ms - each.last_ms <= _SEEN_WITHIN_MS]
-    groups = _components(crowd, tippers)
-    in_pairs = sum(len(group) for group in groups)
-    if in_pairs < max(2 * _LEAST_GROUP, _SCATTERED * len(tippers)):
-        groups = [group for group in groups if len(group) >= _LEAST_GROUP]
+    tippers = _seen_lately(crowd, at_ms)
+    groups = _groups(crowd, tippers)
     linked = [each for group in groups for each in group]
     marks = {each.mark for each in linked}
-    payees = [each for each in tippers if each.returned]
+    payees = [each for each in tippers if is_paid_back(each.returned, each.value)]
     unlinked_payees = [each for each in payees if each.mark not in marks]
     members = linked + unlinked_payees
     if not members:
@@ -147,22 +147,26 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
     instrument = strength(instruments / _INSTRUMENTS)
     money = strength(returned / _RETURNED)
     identity = strength((made_together - 1) / _MADE_TOGETHER) if made_together >= 3 else 0.0
+    is_at_once = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
+    back_hours = returns.after_ms / HOUR_MS / max(1, returns.payouts)
+    soon = _SOON * money * (0.0 < back_hours <= _SOON_HOURS)
     pace = any_of(
         strength(same_seconds / _SAME_SECONDS) if tempo.same >= _SAME_SECONDS_FROM else 0.0,
         0.6 * _came_together(linked, tippers),
     )
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
     return Group(
-        at_ms, len(members), len(tippers), devices, instruments, len(payees), returned,
-        returns.after_ms / HOUR_MS / max(1, returns.payouts),
-        made_together, same_seconds, share, like, device, instrument, money, identity, pace, amount,
-        _level(device, instrument, money, identity, pace, amount),
+        max(each.last_ms for each in members), len(members), len(tippers), devices, instruments,
+        len(payees), returned, back_hours, made_together, same_seconds, share, like, device,
+        instrument, money, identity, pace, amount,
+        _level(device, instrument, money, identity, any_of(pace, soon), amount, is_at_once),
     )  # fmt: skip
 
 
 def _level(
-    device: float, instrument: float, money: float, identity: float, tempo: float, amount: float
-) -> float:
+    device: float, instrument: float, money: float, identity: float, tempo: float, amount: float,
+    is_at_once: bool,
+) -> float:  # fmt: skip
     links = sorted((device, instrument, money), reverse=True)
     support = any_of(*links[1:], identity, tempo, amount)
     score = any_of(*links) * (_ALONE + (1.0 - _ALONE) * support)
@@ -171,8 +175,43 @@ def _level(
     independent = sum(each >= _SURE for each in (*links, identity))
     independent += is_like_one and money >= _MOSTLY_BACK
     if independent < 2:
+        # One phone has one user at a time: its accounts do not tip at the same moment by chance.
+        if is_at_once and device >= _SURE:
+            return min(max(score, _AT_ONCE), _MEDIUM_AT_MOST)
         return min(score, _UNSURE if is_like_one else _ALONE)
     return score
+
+
+def is_in_group(crowd: Crowd, at: int, at_ms: int) -> bool:
+    """Whether the tipper of this row of the crowd is one of its linked group.
+
+    Somebody who shares a phone with one other in such a room need not be; asked for few tips.
+    """
+    rows = crowd.rows
+    devices, instruments = crowd.devices.counts, crowd.instruments.counts
+    users = max(devices.get(rows[at + DEVICE], 0), instruments.get(rows[at + INSTRUMENT], 0))
+    if users >= _LEAST_GROUP:
+        return True
+    tippers, mark = _seen_lately(crowd, at_ms), rows[at + MARK]
+    return any(mark == each.mark for group in _groups(crowd, tippers) for each in group)
+
+
+def is_paid_back(returned: int, value: int) -> bool:
+    """Whether what came back to a tipper is a return of what he tipped, and not a trifle."""
+    return returned > 0 and returned >= _SOME_BACK * value
+
+
+def _seen_lately(crowd: Crowd, at_ms: int) -> list[Tipper]:
+    return [each for each in crowd if at_ms - each.last_ms <= _SEEN_WITHIN_MS]
+
+
+def _groups(crowd: Crowd, tippers: list[Tipper]) -> list[list[Tipper]]:
+    """The linked tippers that matter: groups, and couples where much of the crowd is couples."""
+    groups = _components(crowd, tippers)
+    in_pairs = sum(len(group) for group in groups)
+    if in_pairs < max(2 * _LEAST_GROUP, _SCATTERED * len(tippers)):
+        groups = [group for group in groups if len(group) >= _LEAST_GROUP]
+    return groups
 
 
 def _components(crowd: Crowd, tippers: list[Tipper]) -> list[list[Tipper]]:
@@ -211,7 +250,7 @@ def _excess(things: Iterable[int]) -> int:
 def _returned(
     groups: list[list[Tipper]], others: list[Tipper], value: int, gambling: float
 ) -> float:
-    """Share of what was tipped that came back: of the linked, or of the whole room's.
+    """Share of what was tipped that came back: of the linked, of those paid, or of all the room's.
 
     More than somebody tipped does not come back to him: that is a prize, or a withdrawal.
     """
@@ -222,7 +261,10 @@ def _returned(
     )
     to_others = sum(min(each.returned, each.value) for each in others) * (1.0 - gambling)
     of_linked = came_back / tipped if tipped else 0.0
-    return max(of_linked, (came_back + to_others) / value)
+    of_payees = 0.0
+    if len(others) >= _LEAST_GROUP:
+        of_payees = to_others / sum(each.value for each in others)
+    return max(of_linked, of_payees, (came_back + to_others) / value)
 
 
 def _made_together(linked: list[Tipper]) -> int:
