@@ -158,6 +158,14 @@ def test_files_are_looked_at_by_themselves_only_where_an_interval_is_set(tmp_pat
         reloader.close()
 
 
+def test_files_that_still_change_from_look_to_look_are_not_read_yet(site: Site) -> None:
+    looks = []
+    for text in ("half", "whole", "whole", "whole"):
+        site.pack.write_text(f"{PACK}\n# {text}\n", "utf-8")
+        looks.append(site.reloader._have_files_changed())
+    assert looks == [False, False, True, True]  # until it is read
+
+
 def test_all_files_of_a_configuration_are_watched_also_while_some_are_wrong(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.reloader.close()

@@ -12,7 +12,7 @@ from detector.core.decode import Skipped
 from detector.core.engine import Engine
 from detector.core.engine_config import EngineConfig
 from detector.core.event import Event
-from detector.core.policy import Policy
+from detector.core.policy import Policy, parse_policy
 from detector.core.shadow import Candidate
 from tests import engines
 from tests.core.test_shadow import EAGER, LIVE, SAME, THRESHOLDS
@@ -24,6 +24,13 @@ CONFIG = replace(engines.settings().make_engine_config(), **{**SMALL, "threshold
 STERN = replace(
     CONFIG, thresholds=EAGER.thresholds, child_rooms=("music",), perks=("rose",),
     school=replace(CONFIG.school, night="01:00-02:00"),
+)  # fmt: skip
+_EVENING = 'type = "room_count"\nfrom = "20:00"\nto = "22:00"\nlimit = 2'
+_TEXT = (engines.POLICIES / "cn.toml").read_text("utf-8")
+assert _EVENING in _TEXT
+NO_PKS = parse_policy(
+    _TEXT.replace(_EVENING, _EVENING.replace("limit = 2", "limit = 0")), "here",
+    engines.currencies(),
 )  # fmt: skip
 
 
@@ -43,11 +50,18 @@ def decided(of: Engine, stream: list[Event]) -> list[Any]:
     ("before", "after"),
     [
         ((CONFIG, LIVE, None), (STERN, LIVE, None)),
+        ((CONFIG, LIVE, None), (CONFIG, NO_PKS, None)),
         ((CONFIG, LIVE, None), (CONFIG, engines.policy("cn"), SAME)),
         ((CONFIG, LIVE, SAME), (CONFIG, LIVE, EAGER)),
         ((CONFIG, LIVE, EAGER), (STERN, LIVE, None)),
     ],
-    ids=["thresholds and words", "a shadow comes", "another shadow", "a shadow goes"],
+    ids=[
+        "thresholds and words",
+        "rules of rooms",
+        "a shadow comes",
+        "another shadow",
+        "a shadow goes",
+    ],
 )
 def test_it_goes_on_as_a_fresh_one_that_had_loaded_its_state(before: Rules, after: Rules) -> None:
     stream = events(0)

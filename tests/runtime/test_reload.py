@@ -12,6 +12,7 @@ import pytest
 from detector.assembly import Assembly
 from detector.core.cases import Snooze, case_key
 from detector.runtime import checkpoint
+from detector.runtime.reload import PATIENCE_S
 from tests import engines
 from tests.runtime.fake_kafka import Broker
 from tests.runtime.fake_ports import Instance, make_broker
@@ -121,6 +122,8 @@ def test_a_change_waits_for_the_end_of_a_replay(other: Assembly) -> None:
     two.source.most = 5
     two.reloads.offer(other)
     two.turn(2)
+    two.clock.s += 2 * PATIENCE_S
+    two.turn()
     assert two.worker.owned[ZERO].is_replaying
     assert two.reloads.in_force is not other
     two.turn(4)
