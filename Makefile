@@ -26,7 +26,7 @@ test-image: .venv/.dev ## do what the Dockerfile does, in an empty folder and wi
 check: .venv/.dev ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict detector/core detector/runtime
+	$(BIN)/mypy --strict detector
 
 bench: .venv/.dev needs ## measure throughput, latency and memory
 	@exec $(BIN)/python -m tests.bench $(ARGS)

@@ -31,7 +31,7 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
             **_kept(days.dead_letters_days),
             "max.message.bytes": str(2 * 1024 * 1024),
         },
-        settings.console_topic: {"retention.ms": str(90 * _DAY_MS)},
+        settings.console_topic: _kept(days.verdicts_days),
         **own_configs(settings),
     }
     return {name: _insync(settings) | config for name, config in configs.items()}

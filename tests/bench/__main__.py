@@ -2,7 +2,8 @@
 
 The client's ceiling, the whole pipeline and their ratio, by kind of delivery, with and without
 saved state, with one instance and two; the delay from tip to flag; what saving and restoring cost;
-the engine alone; bytes an active tipper and the cost of an event at several numbers of tippers.
+the engine alone, and each detector's part of it; bytes an active tipper and the cost of an event at
+several numbers of tippers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from detector.lab.simulate import Scenario, simulate
 from detector.settings import load_settings
 from tests.bench.checkpoints import checkpoints
 from tests.bench.delay import delays_s
+from tests.bench.detectors import detectors
 from tests.bench.show import ROUNDS, show
 from tests.bench.throughput import instances, throughput
 from tests.kafka_node import ROOT, KafkaNode
@@ -78,6 +80,7 @@ def main() -> None:
     show("engine", "events/s", [count / (a + b) for a, b in spent], "decode + process, in memory")
     show("decode", "us/event", [a / count * 1e6 for a, _ in spent], "in memory")
     show("process", "us/event", [b / count * 1e6 for _, b in spent], "in memory")
+    detectors(assembly, values[:50_000])
     by_tippers((10_000, 100_000) if is_quick else (10_000, 100_000, 1_000_000))
 
 

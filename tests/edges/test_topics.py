@@ -86,7 +86,7 @@ def test_created_topics_are_there_at_once_and_kept_as_long_as_the_settings_say(
     }
     assert days == {
         topics.flags: 7, topics.verdicts: 90, topics.dead_letters: 30, topics.scores: 1,
-        settings.rekeyed_topic: 7, topics.tips: days[topics.tips],
+        settings.rekeyed_topic: 7, settings.console_topic: 90, topics.tips: days[topics.tips],
     }  # fmt: skip
     assert create_topics(settings) == []
 
