@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from prometheus_client import ProcessCollector
+
 from detector.assembly import Assembly
 from detector.edges.alert_sender import make_alert_sender
 from detector.edges.canary import Canary
@@ -99,6 +101,7 @@ class Service:
         """
         settings = self.assembly.settings
         metrics = Metrics(self.assembly.build())
+        ProcessCollector(registry=metrics.registry)
         probe = Probe(self.status, settings.ready.max_lag_s, settings.ready.stalled_after_s)
         http = HttpServer(settings.http, metrics, probe)
         self.url = http.url

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.verdict import Judgement
@@ -47,6 +47,7 @@ class ConsoleMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._registry)
         self._by_name = {spec.name: make_metric(spec, self._registry) for spec in CONSOLE_METRICS}
 
     def rebuilt(self) -> None:

@@ -108,6 +108,11 @@ class Owned:
             if self.learner is not None:
                 self.learner.learn_again(self.silent_until)
 
+    def follow(self) -> None:
+        """Told while nothing comes: verdicts are to be at hand when something does."""
+        if self.learner is not None:
+            self.learner.follow()
+
     def judge_by(self, rules: Rules) -> None:
         """Other rules from the next record on."""
         self.lane.judge_by(rules)

@@ -247,7 +247,8 @@ class VerdictLog(Protocol):
     def spans(self) -> Mapping[int, tuple[int, int]]:
         """Partition → (its oldest offset, the offset to be read next), as far as is known.
 
-        Asked before every batch: never waits for long, and knows nothing while the topic is absent.
+        Asked before every batch, and while none comes: never waits for long, and knows nothing
+        while the topic is absent.
         """
 
     def ends(self) -> Mapping[int, int]:

@@ -108,6 +108,10 @@ class Learner:
         if self._clerk is not None:
             self._clerk.policy = rules.policy
 
+    def follow(self) -> None:
+        """Has what was written since fetched; it is learned before the next batch."""
+        self._log.spans()
+
     @property
     def next_mark(self) -> int | None:
         """Before the record at this offset there is something to be learned again."""

@@ -168,6 +168,9 @@ class Worker:
             self._gate.pass_on(self.owned.values())
         if membership is not None and is_settled:
             self._open_missing()
+        if not batches:
+            for owned in self.owned.values():
+                owned.follow()
         self._look()
         if is_settled and not self._source.is_behind():
             self._rest()

@@ -97,6 +97,16 @@ def test_every_partition_learns_every_verdict_before_its_next_batch() -> None:
     assert one.sample("lessons_total") >= 4
 
 
+def test_what_comes_while_no_tip_does_is_fetched_and_at_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, one = running()
+    spans, asked = one.verdicts.spans, []
+    monkeypatch.setattr(one.verdicts, "spans", lambda: asked.append(1) or spans())
+    one.turn(3)
+    assert len(asked) >= 3
+
+
 def test_verdicts_are_counted_by_kind_once_for_all_partitions() -> None:
     broker, one = running(partitions=2)
     verdict(broker, 1, event_id=None, flag_id="f1")
