@@ -214,14 +214,17 @@ class App:
     # -- the queue --------------------------------------------------------------------------------
 
     def _queue(self, request: HttpRequest, view: View) -> Response:
-        return HTMLResponse(self._pages.queue(self._find_page(request, view), view))
+        response = HTMLResponse(self._pages.queue(self._find_page(request, view), view))
+        if "seen" not in request.cookies:  # the first time: what comes from now on is new
+            _keep(response, "seen", str(view.now_ms))
+        return response
 
     def _queue_file(self, request: HttpRequest, view: View) -> Response:
         return _json_bytes(_QUEUE.dump_json(self._find_page(request, view)))
 
     def _find_page(self, request: HttpRequest, view: View) -> QueuePage:
         asked = read_filter(dict(request.query_params), ZoneInfo(self._zone))
-        return self._casebook.queue(asked, view.user, _seen_ms(request))
+        return self._casebook.queue(asked, view.user, _seen_ms(request, view.now_ms))
 
     def _changes(self, request: HttpRequest, view: View) -> Response:
         revision = self._casebook.revision
@@ -395,9 +398,9 @@ async def _read_form(request: HttpRequest) -> dict[str, str] | None:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _seen_ms(request: HttpRequest) -> int:
+def _seen_ms(request: HttpRequest, now_ms: int) -> int:
     found = request.cookies.get("seen", "")
-    return int(found) if found.isascii() and found.isdigit() and len(found) < 16 else 0
+    return int(found) if found.isascii() and found.isdigit() and len(found) < 16 else now_ms
 
 
 def _keep(response: Response, name: str, value: str) -> None:

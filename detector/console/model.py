@@ -327,14 +327,13 @@ class MoneyEdge(NamedTuple):
     """Money that went one way between two accounts, all events together.
 
     `source` and `target` are (type, id), the type one of `tipper`, `streamer`, `account`,
-    `instrument`; `hops` is how far from the subject the nearer end is, 0 or 1.
+    `instrument`.
     """
 
     source: tuple[str, str]
     target: tuple[str, str]
     value: float
     count: int  # type: ignore[assignment]
-    hops: int = 0
 
 
 class Round(NamedTuple):
