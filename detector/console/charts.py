@@ -193,10 +193,10 @@ def _strips(
             )  # fmt: skip
         if width > _LABELLED_FROM:
             names.append((row, left, name))
-    free_from = [0.0, 0.0]
+    last = [(0.0, ""), (0.0, "")]
     for row, left, name in sorted(names):
-        if left >= free_from[row]:  # rooms may be live at once
-            free_from[row] = left + _LABELLED_FROM
+        if left >= last[row][0] and name != last[row][1]:  # rooms may be live at once
+            last[row] = (left + _LABELLED_FROM, name)
             yield element("text", name, class_="on", x=percent(left + 0.5), y=row * _STRIP_PX + 11)
 
 
