@@ -68,7 +68,7 @@ HEADERS = {
 }
 _STATUS: dict[Problem, int] = {
     "not_found": 404, "forbidden": 403, "csrf": 403, "conflict": 409, "bad_request": 400,
-    "kafka_away": 503, "too_late": 409, "unauthorised": 401,
+    "kafka_away": 503, "unanswered": 504, "too_late": 409, "unauthorised": 401,
 }  # fmt: skip
 _STALLED_S = 60.0
 _QUEUE, _CASE = TypeAdapter(QueuePage), TypeAdapter(CaseView)

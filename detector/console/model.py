@@ -426,8 +426,9 @@ class ExportView:
 # -- what went wrong -----------------------------------------------------------------------------
 
 Problem = Literal[
-    "not_found", "forbidden", "csrf", "conflict", "bad_request", "kafka_away", "too_late",
-    "unauthorised",
+    "not_found", "forbidden", "csrf", "conflict", "bad_request", "kafka_away", "unanswered",
+    "too_late", "unauthorised",
 ]  # fmt: skip
 """What an error page is about: `conflict`, the case has changed since it was looked at;
-`kafka_away`, the decision is in no topic and was not made; `too_late`, to undo."""
+`kafka_away`, the decision is in no topic and was not made; `unanswered`, it was sent, and nobody
+said that it arrived; `too_late`, to undo."""

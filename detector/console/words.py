@@ -377,7 +377,11 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "problem.conflict": ("The case has changed meanwhile", "案件已被他人更新"),
     "problem.bad_request": ("That was not understood", "请求无法识别"),
-    "problem.kafka_away": ("Kafka does not answer", "Kafka无响应"),
+    "problem.kafka_away": (
+        "Kafka does not answer: nothing was done",
+        "Kafka无响应：未执行任何操作",
+    ),
+    "problem.unanswered": ("Kafka did not answer in time", "Kafka未及时响应"),
     "problem.too_late": ("Too late to take it back", "已超过撤回时限"),
     "problem.unauthorised": ("Please sign in", "请先登录"),
     "advice.not_found": (
@@ -395,6 +399,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "advice.bad_request": ("Go back and mend what is named below.", "请返回并修正下列内容。"),
     "advice.kafka_away": (
+        "Nothing was decided, and the case stands as it did. Try again when Kafka answers.",
+        "未作任何处理，案件维持原状。请待Kafka恢复后重试。",
+    ),
+    "advice.unanswered": (
         "The decision is perhaps in no topic: look at the case again before you repeat it.",
         "该决定可能未写入主题：请先再次查看案件，再重复操作。",
     ),
