@@ -31,6 +31,7 @@ from starlette.staticfiles import StaticFiles
 
 from detector.console.access import Access, TooMany
 from detector.console.casebook import Casebook
+from detector.console.intake import MAX_ID_CHARS, text
 from detector.console.metrics import ConsoleMetrics
 from detector.console.model import (
     ACTS,
@@ -239,7 +240,8 @@ class App:
     # -- a case -----------------------------------------------------------------------------------
 
     def _find(self, request: HttpRequest, view: View) -> CaseView:
-        case = self._casebook.case(request.path_params["case_id"], view.user, view.now_ms)
+        case_id = text(request.path_params["case_id"], MAX_ID_CHARS)
+        case = self._casebook.case(case_id, view.user, view.now_ms)
         if case is None:
             raise Failed("not_found")
         return case
@@ -336,8 +338,8 @@ def read_filter(query: dict[str, str], zone: ZoneInfo) -> QueueFilter:
         kind=_one_of(query, "kind", KINDS),
         severity=_one_of(query, "severity", SEVERITIES),
         state=_one_of(query, "state", STATE_FILTERS) or "open",  # type: ignore[arg-type]
-        streamer=query.get("streamer", "").strip()[:1_000],
-        tipper=query.get("tipper", "").strip()[:1_000],
+        streamer=text(query.get("streamer", "").strip(), MAX_ID_CHARS),
+        tipper=text(query.get("tipper", "").strip(), MAX_ID_CHARS),
         since_ms=_local_ms(query, "since", zone),
         until_ms=_local_ms(query, "until", zone),
         is_shadow=query.get("shadow") == "1",
