@@ -49,6 +49,7 @@ install_programs() {
 is_there() { # program
     case $1 in
     java) [ "$(java_version)" -ge 17 ] ;; # Kafka 4 needs 17
+    postgres) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null ;; # not in PATH
     mvn) [ -d "$jars" ] || command -v mvn >/dev/null ;; # only fetches the jars
     *) command -v "$1" >/dev/null ;;
     esac
@@ -77,7 +78,7 @@ install_package() { # package, program
     elif ! is_there "$2"; then
         note "$2" "$1 is installed, but the $2 that is first in PATH does not do"
     fi
-    if [ -d /run/systemd/system ] && [[ $1 = prometheus* ]]; then
+    if [ -d /run/systemd/system ] && [[ $1 = prometheus* || $1 = postgresql ]]; then
         systemctl disable --quiet "$1" >>"$log" 2>&1 || true # nor at the next boot
     fi
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+
+from tests.integration.test_run import until
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,6 +22,11 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=15) as answer:
+        return bytes(answer.read())
 
 
 def test_it_ends_by_itself_with_a_summary_of_at_least_two_kinds() -> None:
@@ -33,12 +41,13 @@ def test_ctrl_c_ends_it_cleanly_and_its_metrics_were_there() -> None:
     try:
         assert demo.stdout is not None
         address = demo.stdout.readline().split()[1]
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            assert b"tip_detector_build_info" in answer.read()
+        assert b"tip_detector_build_info" in fetch(address)
         console = demo.stdout.readline().split()
         assert console[0] == "console"
-        with urllib.request.urlopen(console[1], timeout=5) as answer:
-            assert b"<html" in answer.read()
+        assert b"<html" in fetch(console[1])
+        until(lambda: json.loads(fetch(f"{console[1]}queue.json"))["rows"])
+        case = json.loads(fetch(f"{console[1]}queue.json"))["rows"][0]["case_id"]
+        assert b"chart-timeline" in fetch(f"{console[1]}cases/{case}/evidence")
         demo.send_signal(signal.SIGINT)
         said, errors = demo.communicate(timeout=30)
     finally:

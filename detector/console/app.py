@@ -31,6 +31,7 @@ from starlette.staticfiles import StaticFiles
 
 from detector.console.access import Access, TooMany
 from detector.console.casebook import Casebook
+from detector.console.intake import MAX_ID_CHARS, text
 from detector.console.metrics import ConsoleMetrics
 from detector.console.model import (
     ACTS,
@@ -68,7 +69,7 @@ HEADERS = {
 }
 _STATUS: dict[Problem, int] = {
     "not_found": 404, "forbidden": 403, "csrf": 403, "conflict": 409, "bad_request": 400,
-    "kafka_away": 503, "too_late": 409, "unauthorised": 401,
+    "kafka_away": 503, "unanswered": 504, "too_late": 409, "unauthorised": 401,
 }  # fmt: skip
 _STALLED_S = 60.0
 _QUEUE, _CASE = TypeAdapter(QueuePage), TypeAdapter(CaseView)
@@ -214,14 +215,17 @@ class App:
     # -- the queue --------------------------------------------------------------------------------
 
     def _queue(self, request: HttpRequest, view: View) -> Response:
-        return HTMLResponse(self._pages.queue(self._find_page(request, view), view))
+        response = HTMLResponse(self._pages.queue(self._find_page(request, view), view))
+        if "seen" not in request.cookies:  # the first time: what comes from now on is new
+            _keep(response, "seen", str(view.now_ms))
+        return response
 
     def _queue_file(self, request: HttpRequest, view: View) -> Response:
         return _json_bytes(_QUEUE.dump_json(self._find_page(request, view)))
 
     def _find_page(self, request: HttpRequest, view: View) -> QueuePage:
         asked = read_filter(dict(request.query_params), ZoneInfo(self._zone))
-        return self._casebook.queue(asked, view.user, _seen_ms(request))
+        return self._casebook.queue(asked, view.user, _seen_ms(request, view.now_ms))
 
     def _changes(self, request: HttpRequest, view: View) -> Response:
         revision = self._casebook.revision
@@ -236,7 +240,8 @@ class App:
     # -- a case -----------------------------------------------------------------------------------
 
     def _find(self, request: HttpRequest, view: View) -> CaseView:
-        case = self._casebook.case(request.path_params["case_id"], view.user, view.now_ms)
+        case_id = text(request.path_params["case_id"], MAX_ID_CHARS)
+        case = self._casebook.case(case_id, view.user, view.now_ms)
         if case is None:
             raise Failed("not_found")
         return case
@@ -333,8 +338,8 @@ def read_filter(query: dict[str, str], zone: ZoneInfo) -> QueueFilter:
         kind=_one_of(query, "kind", KINDS),
         severity=_one_of(query, "severity", SEVERITIES),
         state=_one_of(query, "state", STATE_FILTERS) or "open",  # type: ignore[arg-type]
-        streamer=query.get("streamer", "").strip()[:1_000],
-        tipper=query.get("tipper", "").strip()[:1_000],
+        streamer=text(query.get("streamer", "").strip(), MAX_ID_CHARS),
+        tipper=text(query.get("tipper", "").strip(), MAX_ID_CHARS),
         since_ms=_local_ms(query, "since", zone),
         until_ms=_local_ms(query, "until", zone),
         is_shadow=query.get("shadow") == "1",
@@ -395,9 +400,9 @@ async def _read_form(request: HttpRequest) -> dict[str, str] | None:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _seen_ms(request: HttpRequest) -> int:
+def _seen_ms(request: HttpRequest, now_ms: int) -> int:
     found = request.cookies.get("seen", "")
-    return int(found) if found.isascii() and found.isdigit() and len(found) < 16 else 0
+    return int(found) if found.isascii() and found.isdigit() and len(found) < 16 else now_ms
 
 
 def _keep(response: Response, name: str, value: str) -> None:

@@ -13,7 +13,14 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from detector.console.model import CaseView, EvidenceView, MoneyEdge, ReasonView, TimelineEvent
+from detector.console.model import (
+    CaseView,
+    EvidenceView,
+    MoneyEdge,
+    ReasonView,
+    Strip,
+    TimelineEvent,
+)
 from detector.console.svg import (
     Across,
     Logarithmic,
@@ -33,10 +40,13 @@ _NEAR_MS = 15 * 60_000
 _STRIP_PX = 16
 _PLOT_PX = 150
 _NODE_PX = 26
+_LEFT, _RIGHT = 20, 80
 _SCHOOL = ("lessons", "child_time", "night")
 _STRIPS = (*_SCHOOL, "live", "pk", "ceremony", "lottery")
 """A pupil's times stand in the first row, the room's in the second; later ones cover earlier."""
 _LABELLED_FROM = 9.0
+_HOURS_PX = 76
+_SHARES = (0.1, 0.2, 0.5, 1.0)
 _SHAPES = {
     "tip": "M0,-4.5A4.5,4.5 0 1 1 -0.01,-4.5Z",
     "recharge": "M0,-6L5.5,4L-5.5,4Z",
@@ -110,8 +120,11 @@ def timeline(view: EvidenceView, say: Voice, span_ms: tuple[int, int] | None = N
         events = tuple(each for each in view.events if since_ms <= each.at_ms <= until_ms)
         view = replace(view, since_ms=since_ms, until_ms=until_ms, events=events)
     axis = Across(view.since_ms, view.until_ms)
-    top = 2 * _STRIP_PX + 14
-    down = logarithmic([each.value or 0 for each in view.events], top, top + _PLOT_PX - 14)
+    strips = [each for each in view.strips if each.end_ms > view.since_ms
+              and each.start_ms < view.until_ms]  # fmt: skip
+    top = 2 * _STRIP_PX if strips else 0
+    bottom = top + _PLOT_PX
+    down = logarithmic([each.value or 0 for each in view.events], top + 14, bottom)
     counted = {
         kind: sum(each.type == kind for each in view.events)
         for kind in ("tip", "recharge", "payout", "refund")
@@ -121,21 +134,30 @@ def timeline(view: EvidenceView, say: Voice, span_ms: tuple[int, int] | None = N
         payouts=counted["payout"], refunds=counted["refund"], since=say.time(view.since_ms),
         until=say.time(view.until_ms), flagged=sum(each.is_flagged for each in view.events),
     )  # fmt: skip
-    bottom = 2 * _STRIP_PX + _PLOT_PX
     parts = [
         element("defs", *(element("path", id=f"{key}-{kind}", d=d) for kind, d in _SHAPES.items())),
-        *_strips(view, axis, say, bottom),
+        *_strips(strips, axis, say, bottom),
         *_money_lines(down, view.currency, say),
-        *_time_lines(axis, 2 * _STRIP_PX, bottom, say),
-        *(_marker(each, key, axis, down, say) for each in sorted(view.events, key=_loudness)),
+        *_time_lines(axis, top, bottom, say),
+        *(
+            _marker(each, key, axis, down, say)
+            for each in sorted(view.events, key=_loudness)
+            if each.type in _SHAPES
+        ),
     ]
-    return chart(key, say("timeline"), description, bottom + 20, parts)
+    return chart(key, say("timeline"), description, bottom + 22, parts)
 
 
 def shape(kind: str) -> Markup:
     """A marker by itself, for the legend."""
     path = element("path", d=_SHAPES[kind], class_=f"mark {kind}")
     return element("svg", path, class_="key", viewBox="-8 -8 16 16", aria_hidden="true")
+
+
+def event_kinds(view: EvidenceView) -> list[str]:
+    """The sorts of events that the timeline shows, for the legend."""
+    found = {each.type for each in view.events}
+    return [kind for kind in _SHAPES if kind in found]
 
 
 def strip_kinds(view: EvidenceView) -> list[str]:
@@ -149,11 +171,12 @@ def _loudness(event: TimelineEvent) -> tuple[bool, int]:
     return event.is_flagged, event.at_ms
 
 
-def _strips(view: EvidenceView, axis: Across, say: Voice, bottom: int) -> Iterator[Markup]:
-    known = [each for each in view.strips if each.kind in _STRIPS]
+def _strips(
+    strips: Sequence[Strip], axis: Across, say: Voice, bottom: int
+) -> Iterator[Markup]:  # fmt: skip
+    known = [each for each in strips if each.kind in _STRIPS]
+    names = []
     for strip in sorted(known, key=lambda each: _STRIPS.index(each.kind)):
-        if strip.end_ms <= view.since_ms or strip.start_ms >= view.until_ms:
-            continue
         left, right = axis.at(strip.start_ms), axis.at(strip.end_ms)
         width = max(right - left, 0.3)
         row = 0 if strip.kind in _SCHOOL else 1
@@ -169,20 +192,20 @@ def _strips(view: EvidenceView, axis: Across, say: Voice, bottom: int) -> Iterat
                 height=bottom - 2 * _STRIP_PX,
             )  # fmt: skip
         if width > _LABELLED_FROM:
-            yield element(
-                "text", name, class_=f"on {strip.kind}", x=percent(left + 0.5),
-                y=row * _STRIP_PX + 11,
-            )  # fmt: skip
+            names.append((row, left, name))
+    last = [(0.0, ""), (0.0, "")]
+    for row, left, name in sorted(names):
+        if left >= last[row][0] and name != last[row][1]:  # rooms may be live at once
+            last[row] = (left + _LABELLED_FROM, name)
+            yield element("text", name, class_="on", x=percent(left + 0.5), y=row * _STRIP_PX + 11)
 
 
 def _marker(event: TimelineEvent, key: str, axis: Across, down: Logarithmic, say: Voice) -> Markup:
     x = percent(axis.at(event.at_ms))
-    told = f"{say.name('event', event.type)} · {say.time(event.at_ms)}"
-    if event.type not in _SHAPES:
-        told += f" · {say.name('detail', event.detail)}"
-        ends = {"y1": _STRIP_PX - 1, "y2": 2 * _STRIP_PX - 1}
-        return element("line", element("title", told), class_="moment", x1=x, x2=x, **ends)
-    told += f" · {say.money(event.amount, event.currency)} {event.who}"
+    told = (
+        f"{say.name('event', event.type)} · {say.time(event.at_ms)} · "
+        f"{say.money(event.amount, event.currency)} {event.who}"
+    )
     y = down.at(event.value or 0)
     use = element(
         "use", element("title", told), href=f"#{key}-{event.type}", x=x, y=y,
@@ -190,7 +213,7 @@ def _marker(event: TimelineEvent, key: str, axis: Across, down: Logarithmic, say
     )  # fmt: skip
     if not event.is_flagged:
         return use
-    line = element("line", class_="flagged", x1=x, x2=x, y1=2 * _STRIP_PX, y2=y - 9)
+    line = element("line", class_="flagged", x1=x, x2=x, y1=down.top - 14, y2=y - 9)
     return element("g", line, element("circle", class_="flagged", cx=x, cy=y, r=9), use)
 
 
@@ -208,7 +231,7 @@ def amounts(view: EvidenceView, opened_ms: int, say: Voice) -> Markup:
     down = logarithmic([*values, *(view.quantiles or ())], 12, 128)
     since = axis.at(opened_ms)
     parts = [
-        element("rect", class_="case", x=percent(since), y=4, width=percent(98.5 - since),
+        element("rect", class_="case", x=percent(since), y=4, width=percent(100 - since),
                 height=126),
         *_money_lines(down, view.currency, say),
         *_time_lines(axis, 4, 130, say),
@@ -224,7 +247,7 @@ def amounts(view: EvidenceView, opened_ms: int, say: Voice) -> Markup:
         "amounts_desc", n=len(times), since=say.time(times[0]), until=say.time(times[-1]),
         largest=say.money(max(values), view.currency),
     )  # fmt: skip
-    return chart("amounts", say("amounts"), description, 150, parts)
+    return chart("amounts", say("amounts"), description, 152, parts)
 
 
 def _quantile_lines(view: EvidenceView, down: Logarithmic, say: Voice) -> Iterator[Markup]:
@@ -232,10 +255,10 @@ def _quantile_lines(view: EvidenceView, down: Logarithmic, say: Voice) -> Iterat
     free_from: float = math.inf
     for name, value in zip(names, view.quantiles or (), strict=False):
         y = down.at(value)
-        yield element("line", class_="quantile", x1="5%", x2="98%", y1=y, y2=y)
+        told = element("title", f"{name} ≤ {say.money(value, view.currency)}")
+        yield element("line", told, class_="quantile", x1=0, x2="100%", y1=y, y2=y)
         if free_from - y >= 11:
-            text = f"{name} ≤ {say.figure(value, view.currency)}"
-            yield element("text", text, class_="quantile", x="45%", y=y - 3, text_anchor="middle")
+            yield element("text", name, class_="quantile", x="100%", y=y + 4, dx=5)
             free_from = y
 
 
@@ -255,15 +278,19 @@ def _thinned(points: Sequence[tuple[int, float]], flagged: set[int]) -> Iterator
 def hours(view: EvidenceView, say: Voice) -> Markup:
     """Tips by the hour of the day: before the case as bars, since then as narrow ones in front.
 
-    Each of the two has its own scale, its largest hour: it is their shapes that are compared.
+    As shares of the tips before and since: it is their shapes that are compared.
     """
     before, since = view.hours
-    slot = 94 / 24
+    shares = [[count / (sum(counts) or 1) for count in counts] for counts in view.hours]
+    most = next(each for each in _SHARES if each >= max(map(max, shares)))
+    slot = 100 / 24
     parts: list[Markup] = []
+    for share in (most, most / 2):
+        parts += _line(80 - _HOURS_PX * share / most, say.figure(share, "share"))
     for hour in range(24):
-        left = 4 + hour * slot
-        for name, counts, inset in (("before", before, 0.08), ("since", since, 0.3)):
-            height = 70 * counts[hour] / (max(counts) or 1)
+        left = hour * slot
+        for name, counts, inset in (("before", shares[0], 0.08), ("since", shares[1], 0.3)):
+            height = _HOURS_PX * counts[hour] / most
             if height:
                 parts.append(
                     element(
@@ -273,9 +300,13 @@ def hours(view: EvidenceView, say: Voice) -> Markup:
                     )
                 )  # fmt: skip
         if hour % 3 == 0:
-            middle = percent(left + slot / 2)
-            parts.append(element("text", f"{hour:02}", x=middle, y=94, text_anchor="middle"))
-    parts.append(element("line", class_="axis", x1="4%", x2="98%", y1=80, y2=80))
+            parts.append(
+                element(
+                    "text", f"{hour:02}:00", class_="odd" if hour % 2 else None,
+                    x=percent(left + slot / 2), y=94, text_anchor="middle",
+                )
+            )  # fmt: skip
+    parts.append(element("line", class_="axis", x1=0, x2="100%", y1=80, y2=80))
     description = say("hours_desc", before=sum(before), since=sum(since))
     return chart("hours", say("hours_title"), description, 98, parts)
 
@@ -285,13 +316,13 @@ def hours(view: EvidenceView, say: Voice) -> Markup:
 
 def drawn_edges(edges: Sequence[MoneyEdge]) -> Sequence[MoneyEdge]:
     """As many flows as can be told apart: what goes back to payers and what they paid, then the
-    subject's own, then the largest."""
+    largest."""
     back = {edge.target: edge.source for edge in edges if edge.target[0] == "tipper"
             and edge.source[0] == "streamer"}  # fmt: skip
 
-    def place(edge: MoneyEdge) -> tuple[bool, int, float]:
+    def place(edge: MoneyEdge) -> tuple[bool, float]:
         is_round = back.get(edge.target) == edge.source or back.get(edge.source) == edge.target
-        return not is_round, edge.hops, -edge.value
+        return not is_round, -edge.value
 
     return sorted(edges, key=place)[:EDGES_DRAWN]
 
@@ -312,8 +343,14 @@ def money_graph(case: CaseView, view: EvidenceView, say: Voice) -> Markup:
         *(_flow(each, places, largest, view.currency, say) for each in edges),
         *(_node(node, place, node == subject, say) for node, place in places.items()),
     ]
-    description = say("money_desc", nodes=len(places), edges=len(edges))
-    return chart("money", say("money"), description, height, parts)
+    return chart("money", say("money"), money_told(view, say), height, parts)
+
+
+def money_told(view: EvidenceView, say: Voice) -> str:
+    """What the money graph shows, in words."""
+    edges = drawn_edges(view.edges)
+    nodes = {node for edge in edges for node in (edge.source, edge.target)}
+    return say("money_desc", nodes=len(nodes), edges=len(edges))
 
 
 def _places(edges: Sequence[MoneyEdge]) -> dict[tuple[str, str], tuple[float, float]]:
@@ -328,7 +365,7 @@ def _places(edges: Sequence[MoneyEdge]) -> dict[tuple[str, str], tuple[float, fl
     tallest = max(len(each) for each in columns.values())
     places = {}
     for index, name in enumerate(present):
-        x = 12 + 76 * index / max(1, len(present) - 1)
+        x = _LEFT + (_RIGHT - _LEFT) * index / max(1, len(present) - 1)
         gap = _NODE_PX * tallest / len(columns[name])
         for row, node in enumerate(columns[name]):
             places[node] = (x, round(26 + gap * (row + 0.5) - 4, 1))
@@ -356,11 +393,17 @@ def _node(
 ) -> Markup:
     x, y = percent(place[0]), place[1]
     label = node[1] if len(node[1]) <= 12 else f"{node[1][:11]}…"
+    # Outside of the flows where there is room, or above.
+    beside: dict[str, object] = {"y": y - 9, "text_anchor": "middle"}
+    if place[0] in (_LEFT, _RIGHT):
+        is_left = place[0] == _LEFT
+        beside = {"y": y + 4, "text_anchor": "end" if is_left else "start",
+                  "dx": -11 if is_left else 11}  # fmt: skip
     return element(
         "g",
         element("title", f"{say.name('subject', node[0])} {node[1]}"),
         element("circle", cx=x, cy=y, r=7 if is_subject else 5),
-        element("text", label, x=x, y=y - 8, text_anchor="middle"),
+        element("text", label, x=x, **beside),
         class_=f"node {node[0]}{' self' if is_subject else ''}",
     )
 
@@ -376,23 +419,27 @@ def _column_name(kind: str, x: float, say: Voice) -> Markup:
 
 def _money_lines(down: Logarithmic, currency: str, say: Voice) -> Iterator[Markup]:
     for value in down.ticks(4):
-        y = down.at(value)
-        yield element("line", class_="grid", x1=0, x2="100%", y1=y, y2=y)
-        yield element("text", say.figure(value, currency), class_="tick", x=0, y=y - 3)
+        yield from _line(down.at(value), say.figure(value, currency))
+
+
+def _line(y: float, words: str) -> Iterator[Markup]:
+    """A line across, named on its left, where the style sheet leaves room."""
+    yield element("line", class_="grid", x1=0, x2="100%", y1=y, y2=y)
+    yield element("text", words, class_="tick", x=0, y=y + 4, dx=-7, text_anchor="end")
 
 
 def _time_lines(axis: Across, top: float, bottom: float, say: Voice) -> Iterator[Markup]:
-    is_long = axis.end - axis.start > 3 * 86_400_000
-    tell = say.date if is_long else say.clock
     shift_ms = say.shift_ms(int(axis.start))
     ticks = list(time_ticks(axis.start, axis.end, shift_ms, _TICKS))
     for index, at_ms in enumerate(ticks):
         x = percent(axis.at(at_ms))
         yield element("line", class_="grid", x1=x, x2=x, y1=top, y2=bottom)
-        words = tell(at_ms)
-        if not is_long and (words == "00:00" or index == 0):
+        words = say.clock(at_ms)
+        if words == "00:00":
+            words = say.date(at_ms)
+        elif index == 0:
             words = say.brief(at_ms)
         yield element(
-            "text", words, class_="tick odd" if index % 2 else "tick", x=x, y=bottom + 14,
+            "text", words, class_="tick odd" if index % 2 else "tick", x=x, y=bottom + 16,
             text_anchor="middle",
         )  # fmt: skip

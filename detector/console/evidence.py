@@ -77,7 +77,6 @@ def make_evidence(found: Found, case: CaseSpan, frame: Frame) -> EvidenceView:
     strips = [*_school_strips(since_ms, until_ms, frame), *_room_strips(around, until_ms)]
     tips = [each for each in own if each.type == "tip"]
     is_streamer = case.subject[0] == "streamer"
-    payouts = [each for each in around if each.type == "payout"]
     return EvidenceView(
         status="cut" if cut_by else "read",
         cut_by=cut_by,
@@ -94,7 +93,7 @@ def make_evidence(found: Found, case: CaseSpan, frame: Frame) -> EvidenceView:
         hours=_hours(tips, case.opened_ms, frame.zone),
         devices=() if is_streamer else _first_seen(own, lambda event: event.device_id),
         instruments=() if is_streamer else _instruments(own),
-        edges=_edges([*own, *payouts], case.subject, money),
+        edges=_edges(around, money),
         rounds=_rounds(around, money) if is_streamer else (),
         concentration=_concentration(tips, money) if is_streamer else None,
         raw_event=_indented(found.raw),
@@ -125,7 +124,10 @@ def _is_own(event: Event, subject: tuple[str, str]) -> bool:
 
 
 def _around(events: Sequence[Event], own: Sequence[Event], subject: tuple[str, str]) -> list[Event]:
-    """The subject's events, and of a tipper what its streamers' rooms and payouts did."""
+    """The subject's events, and of a tipper what came back to it and what its streamers' rooms did.
+
+    What its streamers paid to others is no part of a tipper's case.
+    """
     if subject[0] == "streamer":
         return list(own)
     streamers = {each.streamer_id for each in own if each.streamer_id}
@@ -133,7 +135,8 @@ def _around(events: Sequence[Event], own: Sequence[Event], subject: tuple[str, s
         each
         for each in events
         if _is_own(each, subject)
-        or (each.type in ("payout", "room") and each.streamer_id in streamers)
+        or (each.type == "payout" and each.account_id == subject[1])
+        or (each.type == "room" and each.streamer_id in streamers)
     ]
 
 
@@ -256,11 +259,8 @@ def _instruments(events: Sequence[Event]) -> tuple[tuple[str, str, int, int], ..
     return tuple((name, holders[name] or "", at_ms, count) for name, at_ms, count in seen)
 
 
-def _edges(
-    events: Iterable[Event], subject: tuple[str, str], money: _Money
-) -> tuple[MoneyEdge, ...]:
+def _edges(events: Sequence[Event], money: _Money) -> tuple[MoneyEdge, ...]:
     """Who paid whom. A payout to an account that has tipped goes to that tipper."""
-    events = list({id(each): each for each in events}.values())
     tippers = {each.tipper_id for each in events if each.type == "tip"}
     sums: defaultdict[tuple[tuple[str, str], tuple[str, str]], float] = defaultdict(float)
     counts: Counter[tuple[tuple[str, str], tuple[str, str]]] = Counter()
@@ -270,10 +270,7 @@ def _edges(
             sums[ends] += money.value(event)
             counts[ends] += 1
     largest = sorted(sums, key=lambda ends: -sums[ends])[:EDGES_SHOWN]
-    return tuple(
-        MoneyEdge(*ends, round(sums[ends], 2), counts[ends], 0 if subject in ends else 1)
-        for ends in largest
-    )
+    return tuple(MoneyEdge(*ends, round(sums[ends], 2), counts[ends]) for ends in largest)
 
 
 def _ends(event: Event, tippers: set[str | None]) -> tuple[tuple[str, str], tuple[str, str]] | None:

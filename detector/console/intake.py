@@ -19,7 +19,9 @@ from detector.core.reasons import KINDS, SEVERITIES
 from detector.core.verdict import VerdictError, read_verdict
 from detector.runtime.ports import Record
 
-MAX_ID_CHARS = 1_000
+MAX_ID_CHARS = 600
+"""Of four bytes each, which is what PostgreSQL's indexes can hold; longer ids are cut."""
+
 _REASON_KEYS = {"code", "family", "observed", "usual", "limit", "unit", "n", "text"}
 
 UNDO_HEADER = "undo"

@@ -327,14 +327,13 @@ class MoneyEdge(NamedTuple):
     """Money that went one way between two accounts, all events together.
 
     `source` and `target` are (type, id), the type one of `tipper`, `streamer`, `account`,
-    `instrument`; `hops` is how far from the subject the nearer end is, 0 or 1.
+    `instrument`.
     """
 
     source: tuple[str, str]
     target: tuple[str, str]
     value: float
     count: int  # type: ignore[assignment]
-    hops: int = 0
 
 
 class Round(NamedTuple):
@@ -427,8 +426,9 @@ class ExportView:
 # -- what went wrong -----------------------------------------------------------------------------
 
 Problem = Literal[
-    "not_found", "forbidden", "csrf", "conflict", "bad_request", "kafka_away", "too_late",
-    "unauthorised",
+    "not_found", "forbidden", "csrf", "conflict", "bad_request", "kafka_away", "unanswered",
+    "too_late", "unauthorised",
 ]  # fmt: skip
 """What an error page is about: `conflict`, the case has changed since it was looked at;
-`kafka_away`, the decision is in no topic and was not made; `too_late`, to undo."""
+`kafka_away`, the decision is in no topic and was not made; `unanswered`, it was sent, and nobody
+said that it arrived; `too_late`, to undo."""

@@ -42,7 +42,7 @@ cases = Table(
     Column("case_id", String(64), primary_key=True),
     Column("kind", String(20), nullable=False),
     Column("subject_type", String(10), nullable=False),
-    Column("subject_id", String(1000), nullable=False),
+    Column("subject_id", String(600), nullable=False),
     Column("is_shadow", Boolean, nullable=False),
     Column("is_paged", Boolean, nullable=False),
     # The flag that speaks for the case, in `leads`: the newest of the gravest.
@@ -81,7 +81,7 @@ flags = Table(
     "flags", metadata,
     Column("flag_id", String(64), primary_key=True),
     Column("case_id", String(64), nullable=False),
-    Column("event_id", String(1000), nullable=False),
+    Column("event_id", String(600), nullable=False),
     Column("event_time_ms", BigInteger, nullable=False),
     Column("arrived_ms", BigInteger, nullable=False),
     Column("rank", Integer, nullable=False),
@@ -110,7 +110,7 @@ decisions = Table(
 accounts = Table(
     "accounts", metadata,
     Column("subject_type", String(10), primary_key=True),
-    Column("subject_id", String(1000), primary_key=True),
+    Column("subject_id", String(600), primary_key=True),
     Column("record", LargeBinary, nullable=False),
 )  # fmt: skip
 

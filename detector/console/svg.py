@@ -60,8 +60,8 @@ class Across(NamedTuple):
 
     start: float
     end: float
-    left: float = 5.0
-    right: float = 98.0
+    left: float = 1.0
+    right: float = 99.0
 
     def at(self, value: float) -> float:
         """Where a value is, in percent; those outside stand at the edge."""

@@ -28,7 +28,7 @@ _FETCH_BYTES = 4 * 1024 * 1024
 _PATIENCE_S = 1.0
 _LOOK_AT_CLOCK_EVERY = 256
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]+")
-_AROUND = (b'"payout"', b'"room"')
+_ROOM = b'"room"'
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Found:
     """What a look found.
 
     Attributes:
-        events: of the subject, in no order; of a tipper also payouts and rooms of its streamers.
+        events: of the subject, in no order; of a tipper also payouts to it, and what rooms did.
         raw: the record of the event that was asked for; None if it was not met, or has ids that
             stand under pseudonyms everywhere else.
         read: records looked at.
@@ -138,7 +138,8 @@ class Tips:
         offsets = []
         for ms, otherwise in zip(span_ms, (end, end), strict=True):
             found = self._reader.offsets_for_times({at: ms}, timeout_ms=ANSWER_MS).get(at)
-            offsets.append(otherwise if found is None or found.offset < 0 else found.offset)
+            # No record so late: Kafka answers with nothing, the demo's broker with a time of -1.
+            offsets.append(otherwise if found is None or found.timestamp < 0 else found.offset)
         return max(start, offsets[0]), max(start, offsets[1])
 
 
@@ -160,15 +161,15 @@ class _Sieve:
         value = record.value
         if value is None:
             return
-        is_around = self._kind == "tipper" and any(each in value for each in _AROUND)
-        if self._bytes and self._bytes not in value and not is_around:
+        is_of_tipper = self._kind == "tipper"
+        if self._bytes and self._bytes not in value and not (is_of_tipper and _ROOM in value):
             return
         event = self._decode(value, record.timestamp)
         if not isinstance(event, Event):
             return
         if event.event_id == self._event_id and self._has_ids:
             self.found.raw = value
-        own = event.tipper_id if self._kind == "tipper" else event.streamer_id
-        is_around = is_around or (self._kind == "tipper" and not self._bytes)
-        if own == self._id or (is_around and event.type in ("payout", "room")):
+        own = event.tipper_id if is_of_tipper else event.streamer_id
+        is_around = event.type == "room" or event.account_id == self._id
+        if own == self._id or (is_of_tipper and is_around):
             self.found.events.append(event)

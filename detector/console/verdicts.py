@@ -26,7 +26,9 @@ from detector.settings import Settings
 MAX_SNOOZE_HOURS = 720
 _CATCH_UP_S = 3.0
 _SHOWN_S = 5.0
-_SENT_S = 8.0
+_DELIVERY_S = 10.5
+_SENT_S = 11.0
+"""Longer than the client tries: what is told not to have arrived must not arrive later."""
 _VERDICTS = ("confirmed", "false_positive", "unclear")
 
 
@@ -34,7 +36,8 @@ class Refused(Exception):
     """It was not done.
 
     Attributes:
-        problem: `not_found`, `conflict`, `too_late`, `bad_request` or `kafka_away`, as in `model`.
+        problem: `not_found`, `conflict`, `too_late`, `bad_request`, `kafka_away` or
+            `unanswered`, as in `model`.
     """
 
     def __init__(self, problem: str, detail: str = "") -> None:
@@ -91,7 +94,7 @@ class Desk:
         unawares.
 
         Raises:
-            Refused: it was not done; `kafka_away`: perhaps not, since no answer came.
+            Refused: it was not done; `unanswered`: perhaps it was.
         """
         note = asked.note.strip()
         if len(note) > MAX_NOTE_CHARS:
@@ -152,11 +155,12 @@ class Desk:
             if self._reader is None:
                 self._reader = make_reader(self._settings.kafka, "read_committed", 65_536)
             topics = (self._settings.topics.verdicts, self._settings.console_topic)
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in self._reader.partitions_for_topic(topic) or ()
-            ]
+            partitions = []
+            for topic in topics:
+                numbers = self._reader.partitions_for_topic(topic)
+                if not numbers:
+                    raise Refused("kafka_away", f"there is no topic {topic}")
+                partitions += [TopicPartition(topic, number) for number in numbers]
             ends = self._reader.end_offsets(partitions, timeout_ms=ANSWER_MS)
         except (kafka_errors.KafkaError, OSError, KeyError) as error:
             raise Refused("kafka_away", type(error).__name__) from error
@@ -170,16 +174,19 @@ class Desk:
             sent = self._get_producer().send(
                 topic, key=key.encode(), value=orjson.dumps(record), headers=headers
             )
-            written = sent.get(_SENT_S)
         except (kafka_errors.KafkaError, OSError) as error:
             raise Refused("kafka_away", type(error).__name__) from error
+        try:
+            written = sent.get(_SENT_S)
+        except kafka_errors.KafkaError as error:
+            raise Refused("unanswered", type(error).__name__) from error
         self._projection.wait_for({(topic, written.partition): written.offset + 1}, _SHOWN_S)
 
     def _get_producer(self) -> Any:
         if self._producer is None:
             self._producer = KafkaProducer(
                 **client_options(self._settings.kafka), acks="all", max_block_ms=5_000,
-                delivery_timeout_ms=10_500,
+                delivery_timeout_ms=int(_DELIVERY_S * 1000),
             )  # fmt: skip
         return self._producer
 

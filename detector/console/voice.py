@@ -13,6 +13,8 @@ from detector.console.words import WORDS
 from detector.core.reasons import UNITS
 
 _MINUTE_MS, _HOUR_MS, _DAY_MS = 60_000, 3_600_000, 86_400_000
+_BARE = ("", "share", "times")
+"""Units of plain numbers; what is counted in `times` is said by the sentence beside it."""
 
 
 class Voice:
@@ -60,8 +62,8 @@ class Voice:
 
         >>> Voice("en", "UTC").figure(5200, "CNY"), Voice("zh", "UTC").figure(0.363, "share")
         ('5,200 CNY', '36.3%')
-        >>> Voice("en", "UTC").figure(None, "CNY")
-        '–'
+        >>> Voice("en", "UTC").figure(1, "days"), Voice("en", "UTC").figure(None, "CNY")
+        ('1 day', '–')
         """
         if value is None:
             return "–"
@@ -70,7 +72,9 @@ class Voice:
         if unit == "hour":
             return f"{int(value):02}:{round(value % 1 * 60):02}"
         digits = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
-        name = UNITS.get(unit, (unit, unit))[self._index]
+        name = "" if unit in _BARE else UNITS.get(unit, (unit, unit))[self._index]
+        if value == 1 and len(name) > 1:
+            name = name.removesuffix("s")
         gap = " " if self.language == "en" or name.isascii() else ""
         return f"{digits}{gap}{name}" if name else digits
 
@@ -106,6 +110,16 @@ class Voice:
         """The month and day alone."""
         return f"{self._local(ms):%m-%d}"
 
+    def stretch(self, since_ms: int, until_ms: int) -> str:
+        """From a minute to another; the day of the second only where it is another day.
+
+        >>> Voice("en", "UTC").stretch(0, 3_600_000), Voice("en", "UTC").stretch(0, 86_400_000)
+        ('01-01 00:00 – 01:00', '01-01 00:00 – 01-02 00:00')
+        """
+        is_one_day = self.date(since_ms) == self.date(until_ms)
+        end = self.clock(until_ms) if is_one_day else self.brief(until_ms)
+        return f"{self.brief(since_ms)} – {end}"
+
     def machine(self, ms: int) -> str:
         """For the attribute `datetime`: RFC 3339 with the zone's offset."""
         return self._local(ms).isoformat(timespec="seconds")
@@ -126,7 +140,7 @@ class Voice:
         >>> voice.span(59_000), voice.span(3 * 3_600_000 + 60_000), voice.span(50 * 3_600_000)
         ('< 1 min', '3 h 1 min', '2 d 2 h')
         """
-        day, hour, minute = ("d", "h", "min") if self.language == "en" else ("天", "小时", "分")
+        day, hour, minute = ("d", "h", "min") if self.language == "en" else ("天", "小时", "分钟")
         gap = " " if self.language == "en" else ""
         if ms < _MINUTE_MS:
             return f"< 1 {minute}"

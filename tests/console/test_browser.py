@@ -26,6 +26,7 @@ EVIL = "<script>stolen=1</script><img src=x onerror=stolen=1>"
 CASES = 12
 PASSWORD = "knows the word"
 START_MS = 1_772_380_802_272
+LOOKS_EVERY_MS = 3_000
 
 
 class Stack(NamedTuple):
@@ -33,6 +34,7 @@ class Stack(NamedTuple):
     prefix: str
     detector: Detector
     console: Console
+    cases: dict[str, str]
 
     def verdicts(self) -> list[dict[str, Any]]:
         found = self.node.read_all(f"{self.prefix}-verdicts", 10)
@@ -47,11 +49,7 @@ class Stack(NamedTuple):
 
     def case_of(self, tipper: str) -> str:
         """The path of a tipper's case, as the page that called the reviewer names it."""
-        flags = (
-            orjson.loads(each.value) for each in self.node.read_all(f"{self.prefix}-flags", 10)
-        )
-        case_id = next(each["case_id"] for each in flags if each["subject"]["id"] == tipper)
-        return f"/cases/{case_id}"
+        return f"/cases/{self.cases[tipper]}"
 
 
 def tips() -> list[dict[str, Any]]:
@@ -84,7 +82,9 @@ def stack(kafka: KafkaNode, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         detector.wait_ready()
         console.wait_ready()
         until(lambda: console.metric("console_open_cases", kind="minor") == CASES)
-        yield Stack(kafka, prefix, detector, console)
+        flags = [orjson.loads(each.value) for each in kafka.read_all(f"{prefix}-flags", 10)]
+        cases = {each["subject"]["id"]: each["case_id"] for each in flags}
+        yield Stack(kafka, prefix, detector, console, cases)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +194,7 @@ def test_a_verdict_by_one_key_reaches_kafka_the_detector_and_the_other_screen(
     chromium: Browser, stack: Stack, lin: Page
 ) -> None:
     with Seat(chromium, stack, "wu") as wu:
+        wu.clock.install()
         wu.goto("/")
         lin.goto("/")
         lin.keyboard.press("j")
@@ -214,6 +215,7 @@ def test_a_verdict_by_one_key_reaches_kafka_the_detector_and_the_other_screen(
         assert (written["verdict"], written["reviewer"], written["note"]) == (
             "confirmed", "lin", "his mother called, cfu",
         )  # fmt: skip
+        wu.clock.fast_forward(LOOKS_EVERY_MS)
         expect(wu.locator(f"tr[data-case='{case_id}']")).to_have_count(0)
         left = int(stack.console.metric("console_open_cases"))
         expect(wu.locator("#live")).to_have_text(f"The queue has changed: {left} cases")
@@ -224,6 +226,7 @@ def test_a_verdict_by_one_key_reaches_kafka_the_detector_and_the_other_screen(
         lin.keyboard.press("z")
         expect(lin.locator(".outcome")).to_have_count(0)
         expect(lin.locator(".history .undone")).to_contain_text("Confirmed (taken back)")
+        wu.clock.fast_forward(LOOKS_EVERY_MS)
         expect(wu.locator(f"tr[data-case='{case_id}']")).to_be_visible()
         assert [each["verdict"] for each in stack.verdicts()[-2:]] == ["confirmed", "unclear"]
 

@@ -90,7 +90,7 @@ EVIDENCE = EvidenceView(
     instruments=((EVIL, "other", NOW_MS, 3),),
     edges=(MoneyEdge(("tipper", EVIL), ("streamer", EVIL), 100.0, 3),
            MoneyEdge(("streamer", EVIL), ("tipper", EVIL), 33.0, 1),
-           MoneyEdge(("streamer", EVIL), ("account", EVIL), 50.0, 1, 1)),
+           MoneyEdge(("streamer", EVIL), ("account", EVIL), 50.0, 1)),
     rounds=(Round(NOW_MS - 7_200_000, NOW_MS, 0.0, 3, 40.0, 2),),
     concentration=Concentration(3, 100.0, (0.5, 0.9, 1.0)), raw_event=EVIL,
 )  # fmt: skip

@@ -67,9 +67,13 @@ STORY = [
 STANDING = {1: "confirmed", 2: "open", 5: "snoozed", 6: "open"}
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path / 'console.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'console.db'}"
+    else:
+        url = request.getfixturevalue("postgresql").new_database()
+    opened = Database(url)
     yield opened
     opened.close()
 
