@@ -26,8 +26,8 @@ LARGEST = 2**61
 
 # One row a tipper, of 64-bit integers.
 MARK, DEVICE, INSTRUMENT, CREATED_S, FIRST_MS, LAST_MS = range(6)
-TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS = range(6, 12)
-WIDTH = 12
+TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS, CODE = range(6, 13)
+WIDTH = 13
 _NO_ROW = array("q", (0,) * WIDTH)
 
 
@@ -54,7 +54,7 @@ class Tipper(NamedTuple):
 
     `returned`: what payouts brought back. `round`, `round_before`: the latest two rounds with a
     stake of the tipper, see `rounds`. `placed_ms`: his last tip when his turn to be forgotten was
-    last put off.
+    last put off. `code`: the like gift that he sent last, 0 while none is known.
     """
 
     mark: int
@@ -69,6 +69,7 @@ class Tipper(NamedTuple):
     round: int
     round_before: int
     placed_ms: int
+    code: int
 
 
 class Users:
@@ -208,10 +209,16 @@ class Crowd:
 
     def is_among_latest(self, at: int, share: float) -> bool:
         """Whether the tipper of this row is one of this share of the crowd who tipped last."""
+        return self._later(at) < max(1, int(share * len(self._places)))
+
+    def later_than(self, at: int) -> float:
+        """Share of the others of the crowd who have tipped since the tipper of this row did."""
+        return self._later(at) / max(1, len(self._places) - 1)
+
+    def _later(self, at: int) -> int:
         rows = self.rows
         last_ms = rows[at + LAST_MS]
-        later = sum(rows[other + LAST_MS] > last_ms for other in self._places.values())
-        return later < max(1, int(share * len(self._places)))
+        return sum(rows[other + LAST_MS] > last_ms for other in self._places.values())
 
     def save(self) -> bytes:
         """The rows, the next to be forgotten first."""
