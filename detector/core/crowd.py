@@ -127,6 +127,8 @@ class Crowd:
     Attributes:
         rows: `WIDTH` integers a tipper; the columns are the constants above.
         devices, instruments: those that each tipper used last.
+        is_other_card: whether the tip entered last came with another instrument than the same
+            tipper's one before.
 
     >>> crowd, tip = Crowd(), Event()
     >>> tip.event_time_ms, tip.value_minor, tip.device_id = 1772380802272, 500, "d1"
@@ -136,13 +138,14 @@ class Crowd:
     (2, True, 2, 1000)
     """
 
-    __slots__ = ("_places", "devices", "instruments", "rows")
+    __slots__ = ("_places", "devices", "instruments", "is_other_card", "rows")
 
     def __init__(self) -> None:
         self.rows = array("q")
         self._places: dict[int, int] = {}  # mark -> where its row begins, next to go first
         self.devices = Users()
         self.instruments = Users()
+        self.is_other_card = False
 
     def __len__(self) -> int:
         return len(self._places)
@@ -167,9 +170,11 @@ class Crowd:
             if rows[at + DEVICE] != device:
                 self.devices.move(rows[at + DEVICE], device)
                 rows[at + DEVICE] = device
+        self.is_other_card = False
         if event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if rows[at + INSTRUMENT] != instrument:
+                self.is_other_card = rows[at + INSTRUMENT] != 0
                 self.instruments.move(rows[at + INSTRUMENT], instrument)
                 rows[at + INSTRUMENT] = instrument
         if event.account_created_ms is not None:

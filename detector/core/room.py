@@ -130,7 +130,7 @@ class Room:
         tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
-            self.tempo = tempo.one_more(is_same, at_ms, tipper)
+            self.tempo = tempo.one_more(is_same, at_ms, tipper, self.crowd.is_other_card)
         self._unseen += 1
         if self._unseen > len(self.crowd) // _LOOK_EVERY:
             self._look(at_ms)

@@ -52,6 +52,11 @@ STREAMER: dict[str, tuple[str, str]] = {
         "{n} tippers are linked; up to {observed} of them pay with one instrument",
         "{n}名打赏者相互关联；其中至多{observed}人共用一个支付工具",
     ),
+    "many_cards": (
+        "A share of {observed} of the tips of the {n} linked tippers comes with another instrument "
+        "than the one before",
+        "{n}名关联打赏者的打赏中，比例为{observed}的每笔都换了支付工具",
+    ),
     "money_back": (
         "A share of {observed} of what was tipped went back to those who tipped ({n} tippers)",
         "打赏金额中比例为{observed}的款项回流至打赏者（{n}人）",
