@@ -34,6 +34,7 @@ class Plays:
             0 on average for winners drawn out of the whole crowd.
         codes: like gift → wins of those who sent it last, of the latest few.
         winners: marks of the latest different winners.
+        win_ms: when the latest win was paid; 0 for never.
 
     >>> plays = Plays()
     >>> for game in range(6):
@@ -44,7 +45,9 @@ class Plays:
     True
     """
 
-    __slots__ = ("_at_ms", "_draw_ms", "codes", "draws", "prompt", "strays", "winners", "wins")
+    __slots__ = (
+        "_at_ms", "_draw_ms", "codes", "draws", "prompt", "strays", "win_ms", "winners", "wins",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.wins = self.strays = self.draws = self.prompt = 0.0
@@ -52,6 +55,7 @@ class Plays:
         self.winners: list[int] = []
         self._at_ms = 0  # when the counts were last brought up to date
         self._draw_ms = 0
+        self.win_ms = 0
 
     def win(self, code: int, winner: int, later: float, at_ms: int) -> None:
         """Enters a prize to somebody who had just tipped.
@@ -68,6 +72,7 @@ class Plays:
         if abs(at_ms - self._draw_ms) > _ONE_DRAW_MS:
             self.draws += 1.0
             self._draw_ms = at_ms
+        self.win_ms = max(self.win_ms, at_ms)
         self.codes[code] = self.codes.pop(code, 0.0) + 1.0
         if len(self.codes) > _MAX_CODES:
             del self.codes[next(iter(self.codes))]
@@ -119,7 +124,7 @@ class Plays:
         """JSON-able."""
         return [
             self.wins, self.strays, self.draws, self.prompt, list(self.codes.items()),
-            self.winners, self._at_ms, self._draw_ms,
+            self.winners, self._at_ms, self._draw_ms, self.win_ms,
         ]  # fmt: skip
 
     @classmethod
@@ -132,7 +137,7 @@ class Plays:
         plays = cls()
         (
             plays.wins, plays.strays, plays.draws, plays.prompt, codes, plays.winners,
-            plays._at_ms, plays._draw_ms,
+            plays._at_ms, plays._draw_ms, plays.win_ms,
         ) = saved  # fmt: skip
         plays.codes = dict(codes)
         return plays

@@ -20,6 +20,7 @@ from detector.core.rounds import Merged, Rounds, merged
 from detector.core.tipper import DAY_MS, HOUR_MS
 
 _FORGOTTEN_AFTER_MS = 10 * DAY_MS  # time constant: rounds of a month ago say little
+_OVER_AFTER_MS = 12 * HOUR_MS  # no stake without a round or prize since
 _SESSION_ENDS_MS = 6 * HOUR_MS  # a longer silence ends an evening, not a round
 _ROUNDS = 3.0  # rounds without payouts that are half a proof of their own kind
 _BY_CHANCE = 0.3
@@ -43,6 +44,7 @@ class Stakes(NamedTuple):
 
     Attributes:
         at_ms: when they were weighed.
+        seen_ms: when the game was seen last: the end of a round, or a prize.
         rounds: rounds that a silence ended, within one session; old ones count less.
         drawn: rounds after which money went to a few of their tippers; doubtful ones count less.
         winners: payouts to tippers of rounds.
@@ -62,6 +64,7 @@ class Stakes(NamedTuple):
     """
 
     at_ms: int
+    seen_ms: int
     rounds: float
     drawn: float
     winners: int
@@ -85,7 +88,7 @@ class Stakes(NamedTuple):
     codes: tuple[int, ...]
 
 
-NOTHING_STAKED = Stakes(0, 0.0, 0.0, 0, *(0.0,) * 11, 0.0, 0.0, 0, 0.0, 0.0, 0.0, ())
+NOTHING_STAKED = Stakes(0, 0, 0.0, 0.0, 0, *(0.0,) * 11, 0.0, 0.0, 0, 0.0, 0.0, 0.0, ())
 
 
 class _Weighed(NamedTuple):
@@ -118,7 +121,8 @@ def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
     if played >= 0.5:
         codes = tuple(sorted({*codes, *plays.played()}))
     return stakes._replace(
-        at_ms=at_ms, level=max(stakes.level, level), wins=plays.wins, hits=plays.hits,
+        at_ms=at_ms,
+        seen_ms=max(stakes.seen_ms, plays.win_ms), level=max(stakes.level, level), wins=plays.wins, hits=plays.hits,
         winners_known=len(plays.winners), likeness=plays.likeness, prompt=prompt, played=played,
         codes=codes,
     )  # fmt: skip
@@ -154,8 +158,9 @@ def _weigh_rounds(rounds: Rounds, at_ms: int) -> Stakes:
     content = any_of(strength(bets / 0.15), 0.6 * strength(lotteries / 0.5))
     money, tempo = strength(drawn), strength(max(quiet, drawn / 2) / _ROUNDS)
     stability = _stability(paid)
+    seen_ms = max(each.end_ms for found in weighed if found.weight for each in found.group.rounds)
     return Stakes(
-        at_ms, quiet, drawn, sum(group.winners for group in paid), tippers,
+        at_ms, seen_ms, quiet, drawn, sum(group.winners for group in paid), tippers,
         _mean(weighed, total, lambda group: group.value / group.n),
         sum(group.paid for group in paid) / max(1, sum(group.value for group in paid)),
         money, tempo, coding, content, stability, bets, lotteries,
@@ -261,7 +266,9 @@ class Gambling:
             return 0.0
         counts = rounds.codes.get(code)
         is_stake = code in stakes.codes or (counts is not None and 2 * counts[0] >= counts[1])
-        return self.of_payout(stakes, at_ms) * (1.0 if is_stake else _ORDINARY)
+        # The same gift is an ordinary one again once nobody plays.
+        is_on = at_ms - stakes.seen_ms <= _OVER_AFTER_MS
+        return self.of_payout(stakes, at_ms) * (1.0 if is_stake and is_on else _ORDINARY)
 
     def of_payout(self, stakes: Stakes, at_ms: int) -> float:
         """The room's score, for money to somebody who staked."""

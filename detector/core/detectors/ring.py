@@ -208,7 +208,7 @@ def is_in_group(crowd: Crowd, at: int, at_ms: int) -> bool:
     for group in groups:
         if any(mark == each.mark for each in group):
             return (
-                2 * len(group) > most
+                len(group) == most
                 or any(is_paid_back(each.returned, each.value) for each in group)
                 or _made_together(group) >= _LEAST_GROUP
             )
