@@ -49,6 +49,7 @@ _LIFE_DAYS, _LIFE_HOURS = 60.0, 25.0
 _PERK_COUNTS_HOURS = 35 * 24
 _NAMED_COUNTS_HOURS = 7 * 24
 _DECLARED_FADES_MS = 365 * DAY_MS
+_SIBLINGS = 1.5  # accounts beside the first that are half a proof: a family has two children
 _MEDIUM_AT_MOST = 0.89  # with the thresholds as shipped
 
 
@@ -120,7 +121,7 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "adult_age": 1.0 if claim.notes.facts & ADULT_AGE else 0.0,
         "adult_words": strength(claim.counts.count(traits.ADULT_WORDS) / 1.5),
         "perks": _perks(claim),
-        "claimant": strength(claim.accounts - 1.0) if claim.accounts > 1 else 0.0,
+        "claimant": strength((claim.accounts - 1.0) / _SIBLINGS) if claim.accounts > 1 else 0.0,
         "claimed_before": strength(claim.notes.claims / 2.0),
         "named_late": _named_late(claim),
         "childlike": child,
