@@ -39,6 +39,7 @@ _SMALLEST_SPREAD = 0.35  # in log units: about 40 %
 _SITE_STEP = 3.0  # times the site's extreme, beyond which a tip says no more of the site
 _PEAK_FADES_MS = 90 * DAY_MS
 _ADULT_YEARS = 18
+_ONE_CLAIM_HOURS = 20  # claims closer together than from one day to the next are one
 
 
 def advance(f: Features) -> TipperStats:
@@ -139,11 +140,18 @@ def forget_minor(tipper: TipperStats) -> None:
 
 
 def claim(tipper: TipperStats, event: Event) -> None:
-    """Adds a refund claim to a tipper who nobody else holds."""
+    """Adds a refund claim to a tipper who nobody else holds.
+
+    Who claims from each of his streamers within a day has claimed once.
+    """
     notes = Notes.of(_with_facts(tipper.notes, event))
+    hour = event.event_time_ms // HOUR_MS
+    is_another = not notes.claim_hour or hour - notes.claim_hour >= _ONE_CLAIM_HOURS
     claimed = CLAIMED_MINOR if event.claim == "minor" else 0
     tipper.notes = notes._replace(
-        facts=notes.facts | claimed, claims=min(255, notes.claims + 1)
+        facts=notes.facts | claimed,
+        claims=min(255, notes.claims + is_another),
+        claim_hour=max(notes.claim_hour, hour),
     ).pack()
 
 

@@ -214,7 +214,7 @@ def test_a_whole_night_of_small_gifts_with_recharges_is_silent() -> None:
     site = Site()
     site.habit("t", (2, 5), 2)
     end_ms = NOON_MS
-    for hour in range(6):
+    for _ in range(6):
         site.recharge("t", 30, end_ms)
         for minute in range(1, 60, 4):
             site.tip("t", 2 + minute % 3, end_ms + minute * MINUTE_MS)

@@ -2,9 +2,9 @@
 
 A session is a run of tips without a pause of half an hour; combos of one gift are one decision.
 It is a case when its sum leaves what the tipper gives in a session or a day, is no everyday one for
-the site, and something else of it runs away as well: its tempo, recharges in between. Larger gifts are
-no more than the sum says. Each further family that agrees makes it surer. A
-tipper without sessions to compare with is judged against the site's sessions alone, and less sure.
+the site, and something else of it runs away as well: its tempo, or recharges in between. Larger
+gifts are no more than the sum says. Each further family that agrees makes it surer. A tipper
+without sessions to compare with is judged against the site's sessions alone, and less sure.
 """
 
 from __future__ import annotations

@@ -122,7 +122,8 @@ def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
         codes = tuple(sorted({*codes, *plays.played()}))
     return stakes._replace(
         at_ms=at_ms,
-        seen_ms=max(stakes.seen_ms, plays.win_ms), level=max(stakes.level, level), wins=plays.wins, hits=plays.hits,
+        seen_ms=max(stakes.seen_ms, plays.win_ms), level=max(stakes.level, level),
+        wins=plays.wins, hits=plays.hits,
         winners_known=len(plays.winners), likeness=plays.likeness, prompt=prompt, played=played,
         codes=codes,
     )  # fmt: skip

@@ -28,14 +28,16 @@ BIAS = -3.0
 """Log odds without any evidence: most claims are honest."""
 
 CLUES = (
-    Clue("adult_hours", "tempo", 4.0, "200 of 683 top-ups in school hours and 0-6 (Zhang)"),
+    Clue("adult_hours", "tempo", 5.0, "200 of 683 top-ups in school hours and 0-6 (Zhang)"),
     Clue("adult_life", "identity", 1.5, "a long, even life as an adult's account"),
     Clue("one_device", "device", 0.8, "one device and the holder's own instrument all along"),
     Clue("adult_age", "identity", 0.4, "age verified as an adult's: weak, the parent's may be"),
     Clue("adult_words", "content", 2.0, "adult chat throughout (2020 Su 08 Min Zhong 3261)"),
     Clue("perks", "money_flow", 3.0, "monthly 舰长 for the gifts that come with it, then a claim"),
     Clue("claimant", "identity", 4.6, "one minor or guardian over several accounts"),
-    Clue("claimed_before", "feedback", 1.8, "claims again and again"),
+    Clue(
+        "claimed_before", "feedback", 6.0, "claims again and again, tips in between: its own doing"
+    ),
     Clue("named_late", "identity", 1.8, "real name added just before the claim"),
     Clue("childlike", "content", -4.0, "the account did look like a child's: the claim fits"),
 )

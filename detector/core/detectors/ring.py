@@ -200,7 +200,8 @@ def is_in_group(crowd: Crowd, at: int, at_ms: int) -> bool:
 
     Somebody who shares a phone in such a room need not be: with one other he may be a couple, and
     the guests of a net cafe are linked to each other, not to the ring. Of several groups the
-    largest counts, and those whose accounts were made together or get money back. Asked for few tips.
+    largest counts, and those whose accounts were made together or get money back. Asked for few
+    tips.
     """
     mark = crowd.rows[at + MARK]
     groups = _groups(crowd, _seen_lately(crowd, at_ms))
