@@ -252,3 +252,13 @@ def test_prizes_again_and_again_to_viewers_who_sent_all_kinds_of_gifts_are_silen
             if stream.random.random() < 0.2:
                 stream.payout(f"p{player}", 10, open_ms + 4 * MINUTE_MS, reason="prize")
     assert severities(stream.run(), "gambling") == set()
+
+
+def test_the_same_gift_a_day_after_the_game_is_an_ordinary_one() -> None:
+    stream = RoomStream()
+    end_ms = play(stream, 6, sides=("box",))
+    assert "high" in severities(stream.run(), "gambling")
+    for number in range(40):
+        at_ms = end_ms + DAY_MS + number * 7 * MINUTE_MS
+        stream.tip(f"fan{number}", 10, at_ms, gift_id="box")
+    assert max(scores(stream.run(), "gambling")) < 0.2

@@ -44,7 +44,8 @@ class Stakes(NamedTuple):
 
     Attributes:
         at_ms: when they were weighed.
-        seen_ms: when the game was seen last: the end of a round, or a prize.
+        seen_ms: when the game was seen last: a prize, or a round that was drawn; of rooms without
+            either, a round.
         rounds: rounds that a silence ended, within one session; old ones count less.
         drawn: rounds after which money went to a few of their tippers; doubtful ones count less.
         winners: payouts to tippers of rounds.
@@ -159,7 +160,8 @@ def _weigh_rounds(rounds: Rounds, at_ms: int) -> Stakes:
     content = any_of(strength(bets / 0.15), 0.6 * strength(lotteries / 0.5))
     money, tempo = strength(drawn), strength(max(quiet, drawn / 2) / _ROUNDS)
     stability = _stability(paid)
-    seen_ms = max(each.end_ms for found in weighed if found.weight for each in found.group.rounds)
+    drawn_or_all = [each for each in weighed if each.is_drawn > 0.0] or weighed
+    seen_ms = max(each.group.rounds[-1].end_ms for each in drawn_or_all)
     return Stakes(
         at_ms, seen_ms, quiet, drawn, sum(group.winners for group in paid), tippers,
         _mean(weighed, total, lambda group: group.value / group.n),
