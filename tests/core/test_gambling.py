@@ -254,11 +254,16 @@ def test_prizes_again_and_again_to_viewers_who_sent_all_kinds_of_gifts_are_silen
     assert severities(stream.run(), "gambling") == set()
 
 
-def test_the_same_gift_a_day_after_the_game_is_an_ordinary_one() -> None:
+@pytest.mark.parametrize("has_rounds", [True, False])
+def test_the_same_gift_a_day_after_the_game_is_an_ordinary_one(has_rounds: bool) -> None:
     stream = RoomStream()
-    end_ms = play(stream, 6, sides=("box",))
-    assert "high" in severities(stream.run(), "gambling")
+    end_ms = START_MS + 2 * HOUR_MS
+    if has_rounds:
+        play(stream, 6, sides=("box",))
+    else:
+        boxes(stream)
+    assert severities(stream.run(), "gambling") & {"medium", "high"}
     for number in range(40):
-        at_ms = end_ms + DAY_MS + number * 7 * MINUTE_MS
+        at_ms = end_ms + DAY_MS + number // 8 * HOUR_MS + number % 8 * SECOND_MS
         stream.tip(f"fan{number}", 10, at_ms, gift_id="box")
     assert max(scores(stream.run(), "gambling")) < 0.2

@@ -117,13 +117,15 @@ def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
         0.8 * prompt, 0.8 * plays.likeness, 0.5 * coding, 0.6 * stakes.tempo, 0.6 * stakes.content,
         0.6 * stakes.stability,
     )  # fmt: skip
-    level = played * (0.6 + 0.4 * support)
+    faded = exp(min(0, plays.win_ms - at_ms) / _FORGOTTEN_AFTER_MS)
+    level = played * (0.6 + 0.4 * support) * faded
     codes = stakes.codes
     if played >= 0.5:
         codes = tuple(sorted({*codes, *plays.played()}))
     return stakes._replace(
         at_ms=at_ms,
-        seen_ms=max(stakes.seen_ms, plays.win_ms), level=max(stakes.level, level),
+        seen_ms=max(stakes.seen_ms if stakes.drawn else 0, plays.win_ms),
+        level=max(stakes.level, level),
         wins=plays.wins, hits=plays.hits,
         winners_known=len(plays.winners), likeness=plays.likeness, prompt=prompt, played=played,
         codes=codes,
