@@ -38,7 +38,7 @@ class Plays:
 
     >>> plays = Plays()
     >>> for game in range(6):
-    ...     plays.win(7 + game % 2, 100 + game % 4, 0.1, game * 60_000)
+    ...     plays.win(7 + game % 2, 100 + game % 4, 0.1, (1 + game) * 60_000)
     >>> round(plays.draws, 1), len(plays.winners), round(plays.likeness, 1), round(plays.balance, 1)
     (6.0, 4, 0.7, 1.0)
     >>> Plays.load(plays.save()).save() == plays.save()

@@ -249,7 +249,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 400 bytes, expected 401 or more
+    ValueError: a tipper: found 404 bytes, expected 405 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")
