@@ -26,8 +26,8 @@ LARGEST = 2**61
 
 # One row a tipper, of 64-bit integers.
 MARK, DEVICE, INSTRUMENT, CREATED_S, FIRST_MS, LAST_MS = range(6)
-TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS = range(6, 12)
-WIDTH = 12
+TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS, CODE = range(6, 13)
+WIDTH = 13
 _NO_ROW = array("q", (0,) * WIDTH)
 
 
@@ -54,7 +54,7 @@ class Tipper(NamedTuple):
 
     `returned`: what payouts brought back. `round`, `round_before`: the latest two rounds with a
     stake of the tipper, see `rounds`. `placed_ms`: his last tip when his turn to be forgotten was
-    last put off.
+    last put off. `code`: the like gift that he sent last, 0 while none is known.
     """
 
     mark: int
@@ -69,6 +69,7 @@ class Tipper(NamedTuple):
     round: int
     round_before: int
     placed_ms: int
+    code: int
 
 
 class Users:
@@ -126,6 +127,8 @@ class Crowd:
     Attributes:
         rows: `WIDTH` integers a tipper; the columns are the constants above.
         devices, instruments: those that each tipper used last.
+        is_other_card: whether the tip entered last came with another instrument than the same
+            tipper's one before.
 
     >>> crowd, tip = Crowd(), Event()
     >>> tip.event_time_ms, tip.value_minor, tip.device_id = 1772380802272, 500, "d1"
@@ -135,13 +138,14 @@ class Crowd:
     (2, True, 2, 1000)
     """
 
-    __slots__ = ("_places", "devices", "instruments", "rows")
+    __slots__ = ("_places", "devices", "instruments", "is_other_card", "rows")
 
     def __init__(self) -> None:
         self.rows = array("q")
         self._places: dict[int, int] = {}  # mark -> where its row begins, next to go first
         self.devices = Users()
         self.instruments = Users()
+        self.is_other_card = False
 
     def __len__(self) -> int:
         return len(self._places)
@@ -166,9 +170,11 @@ class Crowd:
             if rows[at + DEVICE] != device:
                 self.devices.move(rows[at + DEVICE], device)
                 rows[at + DEVICE] = device
+        self.is_other_card = False
         if event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if rows[at + INSTRUMENT] != instrument:
+                self.is_other_card = rows[at + INSTRUMENT] != 0
                 self.instruments.move(rows[at + INSTRUMENT], instrument)
                 rows[at + INSTRUMENT] = instrument
         if event.account_created_ms is not None:
@@ -208,10 +214,16 @@ class Crowd:
 
     def is_among_latest(self, at: int, share: float) -> bool:
         """Whether the tipper of this row is one of this share of the crowd who tipped last."""
+        return self._later(at) < max(1, int(share * len(self._places)))
+
+    def later_than(self, at: int) -> float:
+        """Share of the others of the crowd who have tipped since the tipper of this row did."""
+        return self._later(at) / max(1, len(self._places) - 1)
+
+    def _later(self, at: int) -> int:
         rows = self.rows
         last_ms = rows[at + LAST_MS]
-        later = sum(rows[other + LAST_MS] > last_ms for other in self._places.values())
-        return later < max(1, int(share * len(self._places)))
+        return sum(rows[other + LAST_MS] > last_ms for other in self._places.values())
 
     def save(self) -> bytes:
         """The rows, the next to be forgotten first."""

@@ -36,8 +36,10 @@ _MOST = 65_535  # of what a session counts
 _EDGE = 3.0  # standard deviations beyond which a value counts as if it were at the edge
 _EDGE_FROM = 5  # tips before there is a habit to have an edge
 _SMALLEST_SPREAD = 0.35  # in log units: about 40 %
+_SITE_STEP = 3.0  # times the site's extreme, beyond which a tip says no more of the site
 _PEAK_FADES_MS = 90 * DAY_MS
 _ADULT_YEARS = 18
+_ONE_CLAIM_HOURS = 20  # claims closer together than from one day to the next are one
 
 
 def advance(f: Features) -> TipperStats:
@@ -102,7 +104,7 @@ def recharge(tipper: TipperStats, event: Event, moment: Moment) -> None:
 def learn(population: Population, f: Features) -> None:
     """Adds the tip, and the session it ended, to the site's habits."""
     before = f.before
-    population.tips.add(f.log_value)
+    population.tips.add(_at_most_of_site(f))
     if f.moment.day > before.day or not before.n:
         population.weeks.add(log(f.sum_week))
     population.add_to_peers(f.standing, f.log_value)
@@ -138,11 +140,18 @@ def forget_minor(tipper: TipperStats) -> None:
 
 
 def claim(tipper: TipperStats, event: Event) -> None:
-    """Adds a refund claim to a tipper who nobody else holds."""
+    """Adds a refund claim to a tipper who nobody else holds.
+
+    Who claims from each of his streamers within a day has claimed once.
+    """
     notes = Notes.of(_with_facts(tipper.notes, event))
+    hour = event.event_time_ms // HOUR_MS
+    is_another = not notes.claim_hour or hour - notes.claim_hour >= _ONE_CLAIM_HOURS
     claimed = CLAIMED_MINOR if event.claim == "minor" else 0
     tipper.notes = notes._replace(
-        facts=notes.facts | claimed, claims=min(255, notes.claims + 1)
+        facts=notes.facts | claimed,
+        claims=min(255, notes.claims + is_another),
+        claim_hour=max(notes.claim_hour, hour),
     ).pack()
 
 
@@ -249,6 +258,18 @@ def _at_most_edge(f: Features) -> float:
         return log_value
     spread: float = max(before.variance**0.5, _SMALLEST_SPREAD)
     return min(log_value, before.mean + _EDGE * spread)
+
+
+def _at_most_of_site(f: Features) -> float:
+    """A tip as the site's habits see it: far above its extreme it counts as if nearer to it.
+
+    On a young site a few frauds are more than one in a thousand, and would hide the next one. Where
+    the site has changed, its extreme still grows, by steps.
+    """
+    site = f.typical_tip
+    if site is None or f.value <= _SITE_STEP * site.extreme:
+        return f.log_value
+    return log(_SITE_STEP * site.extreme)
 
 
 def _count_hour(hours: bytes, hour: int) -> bytes:

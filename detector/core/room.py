@@ -12,6 +12,7 @@ import orjson
 
 from detector.core import lexicon
 from detector.core.crowd import (
+    CODE,
     INSTRUMENT,
     LARGEST,
     LAST_MS,
@@ -35,6 +36,7 @@ from detector.core.detectors.ring import (
     is_paid_back,
 )
 from detector.core.event import Event
+from detector.core.plays import JUST_MS, Plays
 from detector.core.rounds import Rounds
 from detector.core.tipper import HOUR_MS
 
@@ -58,7 +60,7 @@ class Room:
         epoch: of the view, when this object was made or copied; not saved.
         pks: rule → (local day, PKs started within its hours of that day).
         occasion_until_ms, lottery_until_ms: while a PK or ceremony, a lottery, is on.
-        crowd, rounds: see there.
+        crowd, rounds, plays: see there.
         stakes: what its rounds come to.
         tempo, returns, group: of its linked tippers, of payouts to tippers, and what they come to.
         payees: mark of an account or instrument → what went there before any tip came from there,
@@ -67,7 +69,7 @@ class Room:
 
     __slots__ = (
         "_unseen", "crowd", "epoch", "group", "lottery_until_ms", "occasion_until_ms", "payees",
-        "pks", "returns", "rounds", "stakes", "tempo",
+        "pks", "plays", "returns", "rounds", "stakes", "tempo",
     )  # fmt: skip
 
     def __init__(self, epoch: int = 0) -> None:
@@ -76,6 +78,7 @@ class Room:
         self.occasion_until_ms = self.lottery_until_ms = 0
         self.crowd = Crowd()
         self.rounds = Rounds()
+        self.plays = Plays()
         self.stakes: Stakes = NOTHING_STAKED
         self.tempo = Tempo()
         self.returns = Returns()
@@ -104,7 +107,9 @@ class Room:
     def _stake(self, event: Event, at: int, is_linked: bool) -> None:
         """Enters a tip into the room's rounds."""
         at_ms = event.event_time_ms
-        window, ended = self.rounds.window_of(code_of(event), at_ms)
+        code = code_of(event)
+        self.crowd.rows[at + CODE] = code
+        window, ended = self.rounds.window_of(code, at_ms)
         self.rounds.enter(
             window, self.crowd.rows, at, event.value_minor or 0, event.amount_minor or 0, at_ms
         )
@@ -118,14 +123,14 @@ class Room:
         if is_linked:
             window.linked += 1
         if ended:
-            self.stakes = weigh(self.rounds, at_ms)
+            self.stakes = weigh(self.rounds, self.plays, at_ms)
 
     def _watch(self, at: int, at_ms: int, is_linked: bool) -> None:
         """Enters a tip of somebody linked; looks at the group again, less often in large rooms."""
         tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
-            self.tempo = tempo.one_more(is_same, at_ms, tipper)
+            self.tempo = tempo.one_more(is_same, at_ms, tipper, self.crowd.is_other_card)
         self._unseen += 1
         if self._unseen > len(self.crowd) // _LOOK_EVERY:
             self._look(at_ms)
@@ -149,7 +154,7 @@ class Room:
         if at >= 0:
             last_ms = crowd.rows[at + LAST_MS]
             is_prompt = crowd.is_among_latest(at, _PROMPT)
-            is_of_round = self.rounds.pay(crowd.rounds_of(at), value, at_ms, is_prompt)
+            is_of_round = self.rounds.pay(crowd.rounds_of(at), value, at_ms, is_prompt, len(crowd))
             self.returns = self.returns.one_more(at_ms - last_ms)
             if not self._is_won(event, at, is_of_round):
                 crowd.credit(at, value)
@@ -161,11 +166,22 @@ class Room:
                 self._remember_payee(event)
             elif not is_of_round:
                 self.rounds.stray()
-        if is_of_round:
-            self.stakes = weigh(self.rounds, at_ms)
+        if is_prize:
+            self._enter_prize(at, at_ms)
+        if is_of_round or is_prize:
+            self.stakes = weigh(self.rounds, self.plays, at_ms)
         if at >= 0:
             self._look(at_ms)
         return at
+
+    def _enter_prize(self, at: int, at_ms: int) -> None:
+        """A prize to the tipper of this row, -1 for somebody else."""
+        crowd, plays = self.crowd, self.plays
+        rows = crowd.rows
+        if at < 0 or at_ms - rows[at + LAST_MS] > JUST_MS or not rows[at + CODE]:
+            plays.stray(at_ms)
+        elif not crowd.is_linked(at):  # one person's accounts pay each other: a ring's work
+            plays.win(rows[at + CODE], rows[at + MARK], crowd.later_than(at), at_ms)
 
     def _is_won(self, event: Event, at: int, is_of_round: bool) -> bool:
         """Whether a payout is a prize, and not the tipper's own money coming back.
@@ -218,7 +234,7 @@ class Room:
         rest: list[Any] = [
             list(self.pks.items()), self.occasion_until_ms, self.lottery_until_ms,
             self.rounds.save(), list(self.stakes), list(self.tempo), list(self.returns),
-            list(self.group), list(self.payees.items()), self._unseen,
+            list(self.group), list(self.payees.items()), self._unseen, self.plays.save(),
         ]  # fmt: skip
         return len(crowd).to_bytes(_LENGTH_BYTES, "little") + crowd + orjson.dumps(rest)
 
@@ -241,10 +257,11 @@ class Room:
         room.crowd = Crowd.load(saved[_LENGTH_BYTES:crowd_ends])
         (
             pks, room.occasion_until_ms, room.lottery_until_ms, rounds, stakes, tempo, returns,
-            group, payees, room._unseen,
+            group, payees, room._unseen, plays,
         ) = orjson.loads(saved[crowd_ends:])  # fmt: skip
         room.pks = {rule: (day, count) for rule, (day, count) in pks}
         room.rounds = Rounds.load(rounds)
+        room.plays = Plays.load(plays)
         room.stakes = Stakes._make([*stakes[:-1], tuple(stakes[-1])])
         room.tempo, room.returns = Tempo._make(tempo), Returns._make(returns)
         room.group = Group._make(group)

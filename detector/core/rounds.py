@@ -32,6 +32,7 @@ _UNSURE_GAPS = 4.0
 _SILENCE_SHARE = 0.5  # of the window's length
 _LONGEST_MS = HOUR_MS  # a round is minutes; longer is an evening
 _PAID_WITHIN_MS = 24 * HOUR_MS
+_JUST_MS = 10 * 60_000  # after the round's last stake
 _HALVE_AT = 4_000  # tips of one code, so that its share in rounds follows
 
 
@@ -107,7 +108,8 @@ class Round(NamedTuple):
         rest_ms: silence after it, as far as it was seen; -1 if a payout came before any.
         is_quiet: whether there was a silence after it, before a payout or the next like gift.
         winners, paid: payouts to its tippers, and their sum.
-        prompt: of those payouts, how many went to somebody who had only just tipped.
+        prompt: of those payouts, how many went to somebody who had only just tipped, or how
+            unlikely it is that a prize drawn among all who tip here went to one of this round.
     """
 
     code: int
@@ -126,7 +128,7 @@ class Round(NamedTuple):
     is_quiet: bool
     winners: int = 0
     paid: int = 0
-    prompt: int = 0
+    prompt: float = 0.0
 
 
 class Rounds:
@@ -195,7 +197,9 @@ class Rounds:
         elif len(outcomes) < _MAX_OUTCOMES:
             outcomes[amount] = 1
 
-    def pay(self, serials: tuple[int, int], value: int, at_ms: int, is_prompt: bool) -> bool:
+    def pay(
+        self, serials: tuple[int, int], value: int, at_ms: int, is_prompt: bool, crowd: int
+    ) -> bool:  # fmt: skip
         """Enters a payout to a tipper with stakes in these windows; whether it was of a round.
 
         Args:
@@ -203,15 +207,30 @@ class Rounds:
             value: minor units of the base currency.
             at_ms: event time, epoch ms.
             is_prompt: whether the tipper had only just tipped.
+            crowd: tippers who are remembered.
         """
         latest, before = serials
         going_on = next((w for w in self._windows.values() if w.serial == latest), None)
         is_closed = going_on is None or going_on.is_over(at_ms)
-        if not is_closed and self._win(before, value, at_ms, is_prompt, needs_quiet=True):
+        prompt = float(is_prompt)
+        if not is_closed and self._win(before, value, at_ms, prompt, needs_quiet=True):
             return True  # the next round has begun already: it is the one before that is paid
         if going_on is not None and going_on.tippers >= _LEAST_TIPPERS_OF_ONE:
             self._draw(going_on, at_ms)
-        return any(self._win(serial, value, at_ms, is_prompt) for serial in serials)
+        return any(
+            self._win(serial, value, at_ms, max(prompt, self._surprise(serial, crowd, at_ms)))
+            for serial in serials
+        )
+
+    def _surprise(self, serial: int, crowd: int, at_ms: int) -> float:
+        """How unlikely a winner of this round is if all the crowd was drawn from, 0..1.
+
+        Nothing of a round that ended a while ago: everybody has been in some round.
+        """
+        for found in reversed(self.past):
+            if found.serial == serial and at_ms - found.end_ms <= _JUST_MS:
+                return max(0.0, 1.0 - found.tippers / max(1, crowd))
+        return 0.0
 
     def pay_somebody(self, value: int, at_ms: int) -> bool:
         """Enters a prize to somebody who is no known tipper; whether it was of a round.
@@ -223,7 +242,7 @@ class Rounds:
                 self._draw(window, at_ms)
         for found in reversed(self.past):
             if found.tippers > MAX_TIPPERS and at_ms - found.end_ms <= HOUR_MS:
-                return self._win(found.serial, value, at_ms, False, needs_quiet=True)
+                return self._win(found.serial, value, at_ms, 0.0, needs_quiet=True)
         return False
 
     def stray(self) -> None:
@@ -231,7 +250,7 @@ class Rounds:
         self._count_payout(1)
 
     def _win(
-        self, serial: int, value: int, at_ms: int, is_prompt: bool, needs_quiet: bool = False
+        self, serial: int, value: int, at_ms: int, prompt: float, needs_quiet: bool = False
     ) -> bool:
         """Enters a payout of the round with this serial, if there is one; whether there was."""
         for index in range(len(self.past) - 1, -1, -1):
@@ -242,7 +261,7 @@ class Rounds:
                 self.past[index] = found._replace(
                     winners=found.winners + 1,
                     paid=min(LARGEST, found.paid + value),
-                    prompt=found.prompt + is_prompt,
+                    prompt=found.prompt + prompt,
                 )
                 self._count_payout(0)
                 return True
@@ -331,7 +350,7 @@ class Merged(NamedTuple):
     value: int
     winners: int
     paid: int
-    prompt: int
+    prompt: float
 
     @property
     def is_quiet(self) -> bool:

@@ -52,7 +52,7 @@ import orjson
 
 from detector.core.generations import Counters, Cut, Generations
 
-VERSION = 2
+VERSION = 3
 SECTIONS = (
     "head", "populations", "totals", "tippers", "streamers", "event_ids", "cases", "snoozes",
     "prominences", "accounts", "claimants", "lessons", "flags", "verdicts", "learning",
@@ -197,7 +197,7 @@ def read(chunk: bytes) -> Part:
 
     >>> read(b"\\x07 and more")
     Traceback (most recent call last):
-    detector.core.state.StateError: version: found 7, expected 2: it is of another release
+    detector.core.state.StateError: version: found 7, expected 3: it is of another release
     """
     if chunk[:1] != bytes([VERSION]):
         found = f"found {chunk[0]}" if chunk else "found nothing"

@@ -25,6 +25,7 @@ from detector.core.room_counts import RoomCounts
 from detector.core.shadow import About, Shadow
 
 _FAINT = 0.02  # a lower score of a room is nothing
+_WORTH_ASKING = 0.2  # from which it matters who of a room is meant; well below any threshold
 
 
 class _Seen(NamedTuple):
@@ -145,7 +146,7 @@ class StreamerView:
             )
             self._judge_gambling(seen, score)
         if room.group.level >= _FAINT:
-            self._judge_ring(seen, is_member=room.is_member(at, event.event_time_ms))
+            self._judge_ring(seen, at)
 
     def _look_at_payout(self, seen: _Seen) -> None:
         room, at_ms = seen.room, seen.event.event_time_ms
@@ -155,7 +156,7 @@ class StreamerView:
         if room.stakes.level >= _FAINT and any(room.crowd.rounds_of(at)):
             self._judge_gambling(seen, self._gambling.of_payout(room.stakes, at_ms))
         if room.group.level >= _FAINT:
-            self._judge_ring(seen, is_member=room.is_member(at, at_ms))
+            self._judge_ring(seen, at)
 
     def _look_at_room(self, seen: _Seen) -> None:
         seen.room.add_room_event(seen.event)
@@ -172,8 +173,12 @@ class StreamerView:
             reasons, figures = self._gambling.explain(stakes), self._gambling.figures(stakes)
             self._judge("gambling", score, reasons, seen, figures)
 
-    def _judge_ring(self, seen: _Seen, is_member: bool) -> None:
+    def _judge_ring(self, seen: _Seen, at: int) -> None:
+        """Judges the room's group, for an event of the tipper whose row begins there."""
         group = seen.room.group
+        is_member = group.level >= _WORTH_ASKING and seen.room.is_member(
+            at, seen.event.event_time_ms
+        )
         score = self._ring.score(group, is_member, seen.event.event_time_ms)
         seen.scores["ring"] = score = self._corrected("ring", score)
         if score >= self._floor("ring"):

@@ -28,7 +28,7 @@ DECLARED_MINOR, CONFIRMED_MINOR, CLAIMED_MINOR, ADULT_AGE, NAMED, NOT_NAMED = 1,
 """Once said of an account: a minor's, by an event, a reviewer, a refund claim; an adult's age; with
 and without a real name. Bits of `Notes.facts`."""
 
-_NOTES = struct.Struct("<BIIIBB")
+_NOTES = struct.Struct("<BIIIBBI")
 
 
 class Notes(NamedTuple):
@@ -39,7 +39,8 @@ class Notes(NamedTuple):
         minor_hour: hours since 1970 when it was last known to be a minor's; 0 for never, as below.
         named_hour: when it was given a real name after it had been without.
         perk_hour, perks: when it last bought a perk, and how many, up to 255.
-        claims: refunds claimed, up to 255.
+        claims: refunds claimed on days apart, up to 255: claims of one day are one.
+        claim_hour: when the latest was claimed.
     """
 
     facts: int
@@ -48,6 +49,7 @@ class Notes(NamedTuple):
     perk_hour: int
     perks: int
     claims: int
+    claim_hour: int
 
     @classmethod
     def of(cls, packed: bytes) -> Notes:
@@ -57,8 +59,8 @@ class Notes(NamedTuple):
     def pack(self) -> bytes:
         """As bytes.
 
-        >>> Notes.of(Notes(1, 2, 3, 4, 5, 6).pack())
-        Notes(facts=1, minor_hour=2, named_hour=3, perk_hour=4, perks=5, claims=6)
+        >>> Notes.of(Notes(1, 2, 3, 4, 5, 6, 7).pack())
+        Notes(facts=1, minor_hour=2, named_hour=3, perk_hour=4, perks=5, claims=6, claim_hour=7)
         """
         return _NOTES.pack(*self)
 
@@ -247,7 +249,7 @@ def checked(packed: bytes) -> bytes:
 
     >>> checked(pack(NEW_TIPPER)[:-1])
     Traceback (most recent call last):
-    ValueError: a tipper: found 400 bytes, expected 401 or more
+    ValueError: a tipper: found 404 bytes, expected 405 or more
     """
     if len(packed) < _HEAD.size:
         raise ValueError(f"a tipper: found {len(packed)} bytes, expected {_HEAD.size} or more")

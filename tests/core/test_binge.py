@@ -189,3 +189,50 @@ def test_what_is_scored_is_what_is_explained() -> None:
     assert binge.score(features) > 0.6
     families = {reason.family for reason in binge.explain(features) if reason.weight >= 0.35}
     assert families == {"amount", "tempo"}
+
+
+# What agrees, and what is only the sum again
+
+
+def night(site: Site, tipper: str, hours: int, **more: Any) -> int:
+    """Small tips all evening long without a pause of half an hour; when they end."""
+    for minute in range(0, 60 * hours, 12):
+        site.tip(tipper, 2 + minute % 5, NOON_MS + minute * MINUTE_MS, **more)
+    return NOON_MS + hours * HOUR_MS
+
+
+def test_a_night_without_a_pause_is_compared_with_its_own_hours() -> None:
+    site = Site()
+    end_ms = night(site, "t", 5)
+    site.run("t", [40 + 12 * n for n in range(24)], lambda n: max(4, 60 - 3 * n), end_ms,
+             recharge_every=4)  # fmt: skip
+    assert site.worst("binge") in ("medium", "high")
+    assert "hour_above_own" in site.codes["binge"]
+
+
+def test_a_whole_night_of_small_gifts_with_recharges_is_silent() -> None:
+    site = Site()
+    site.habit("t", (2, 5), 2)
+    end_ms = NOON_MS
+    for _ in range(6):
+        site.recharge("t", 30, end_ms)
+        for minute in range(1, 60, 4):
+            site.tip("t", 2 + minute % 3, end_ms + minute * MINUTE_MS)
+        end_ms += HOUR_MS
+    assert site.worst("binge") in (None, "low")
+
+
+def test_recharges_and_tempo_that_agree_make_a_modest_runaway_medium_and_tempo_alone_low() -> None:
+    worst = []
+    for recharge_every in (4, 0):
+        site = accustomed()
+        site.run("t", [45] * 24, steady(25), recharge_every=recharge_every)
+        worst.append(site.worst("binge"))
+    assert worst[0] in ("medium", "high")
+    assert worst[1] in (None, "low", "medium")
+
+
+def test_three_large_gifts_on_a_new_account_are_a_sum_and_no_session_that_runs_away() -> None:
+    site = accustomed(account_created_at=NOON_MS - 21 * DAY_MS)
+    site.run("t", [800] * 3, steady(900), account_created_at=NOON_MS - 2 * DAY_MS)
+    assert site.worst("binge") in (None, "low")

@@ -210,3 +210,60 @@ def test_draws_of_a_thousand_entries_are_found_though_most_are_unknown() -> None
         for winner in stream.random.sample(range(1_000), 6):
             stream.payout(f"p{number}-{winner}", 2_000, open_ms + 6 * MINUTE_MS, reason="prize")
     assert severities(stream.run(), "gambling") & {"medium", "high"}
+
+
+def boxes(stream: RoomStream, prizes: bool = True) -> None:
+    """Six people buy boxes as they like for twenty minutes; what is worth something is bought
+    back within minutes. There are no rounds, and others tip meanwhile."""
+    for player in range(6):
+        at_ms = START_MS + HOUR_MS + stream.random.random() * 10 * MINUTE_MS
+        for _ in range(10):
+            stream.tip(f"p{player}", 20, at_ms, gift_id="box", device_id=f"pd{player}")
+            if prizes and stream.random.random() < 0.4:
+                stream.payout(f"p{player}", 48, at_ms + 90 * SECOND_MS, reason="prize")
+            at_ms += (10 + stream.random.random() * 50) * SECOND_MS
+
+
+def test_boxes_bought_back_are_found_without_any_round() -> None:
+    stream = RoomStream()
+    stream.evening(400, viewers=120)
+    boxes(stream)
+    found = stream.run()
+    assert severities(found, "gambling") & {"medium", "high"}
+    codes = {r["code"] for d in found for f in d.flags for r in f.record["reasons"]}
+    assert "prizes_to_players" in codes
+
+
+def test_boxes_that_nobody_buys_back_are_silent() -> None:
+    stream = RoomStream()
+    stream.evening(400, viewers=120)
+    boxes(stream, prizes=False)
+    assert severities(stream.run(), "gambling") == set()
+
+
+def test_prizes_again_and_again_to_viewers_who_sent_all_kinds_of_gifts_are_silent() -> None:
+    stream = RoomStream()
+    for number in range(10):
+        open_ms = START_MS + number * 15 * MINUTE_MS
+        for player in stream.random.sample(range(200), 12):
+            at_ms = open_ms + stream.random.random() * 3 * MINUTE_MS
+            gift = stream.random.randrange(9)
+            stream.tip(f"p{player}", 1 + gift, at_ms, gift_id=f"g{gift}", device_id=f"d{player}")
+            if stream.random.random() < 0.2:
+                stream.payout(f"p{player}", 10, open_ms + 4 * MINUTE_MS, reason="prize")
+    assert severities(stream.run(), "gambling") == set()
+
+
+@pytest.mark.parametrize("has_rounds", [True, False])
+def test_the_same_gift_a_day_after_the_game_is_an_ordinary_one(has_rounds: bool) -> None:
+    stream = RoomStream()
+    end_ms = START_MS + 2 * HOUR_MS
+    if has_rounds:
+        play(stream, 6, sides=("box",))
+    else:
+        boxes(stream)
+    assert severities(stream.run(), "gambling") & {"medium", "high"}
+    for number in range(40):
+        at_ms = end_ms + DAY_MS + number // 8 * HOUR_MS + number % 8 * SECOND_MS
+        stream.tip(f"fan{number}", 10, at_ms, gift_id="box")
+    assert max(scores(stream.run(), "gambling")) < 0.2

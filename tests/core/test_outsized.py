@@ -197,3 +197,38 @@ def test_without_knowing_the_site_a_tip_above_own_history_is_silent() -> None:
     site.habit("t", (10,), 20)
     assert 0.3 < site.tip("t", 5000, NOON_MS).scores["outsized"] < 0.6
     assert site.worst("outsized") is None
+
+
+def test_an_unknown_accounts_first_tips_are_told_when_they_come_again_and_again() -> None:
+    once, again = Site(), Site()
+    once.tip("new", 20_000, NOON_MS)
+    for number in range(3):
+        again.tip("new", 20_000, NOON_MS + number * MINUTE_MS)
+    assert once.worst("outsized") == "low"
+    assert again.worst("outsized") in ("medium", "high")
+
+
+def test_an_unknown_accounts_first_tips_that_many_others_give_are_silent() -> None:
+    site = Site()
+    for number in range(6):
+        site.tip("new", 100, NOON_MS + number * MINUTE_MS)
+    assert site.worst("outsized") is None
+
+
+def test_a_few_frauds_on_a_young_site_do_not_hide_the_next() -> None:
+    site = Site(tips=900)
+    for number in range(5):
+        site.tip(f"fraud{number}", 50_000, NOON_MS - DAY_MS + number * HOUR_MS)
+    site.habit("t", (10,), 8)
+    site.tip("t", 9_000, NOON_MS)
+    assert site.worst("outsized") in ("medium", "high")
+
+
+def test_a_site_whose_gifts_have_become_dearer_is_followed() -> None:
+    site = Site()
+    for number in range(900):
+        site.tip(f"crowd{number % 300}", 5_000 if number % 20 == 0 else 10, NOON_MS + number * 60)
+    site.found.clear()
+    for number in range(20):
+        site.tip(f"late{number}", 5_000, NOON_MS + DAY_MS + number * MINUTE_MS)
+    assert site.worst("outsized") is None

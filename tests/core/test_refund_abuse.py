@@ -81,7 +81,7 @@ def spring() -> World:
     [
         ("zhang", {"high"}, {"refund_adult_hours", "refund_adult_words", "refund_adult_life"}),
         ("shanghai", {"medium", "high"}, {"refund_adult_hours"}),
-        ("guard", {"low", "medium"}, {"refund_perks"}),
+        ("guard", {"medium", "high"}, {"refund_perks", "refund_claimed_before"}),
         ("captain", {"medium"}, {"refund_perks", "refund_adult_life"}),
         ("agents4", {"high"}, {"refund_claimant"}),
         ("victim5", {"medium"}, {"refund_claimant"}),
@@ -179,3 +179,34 @@ def test_every_clue_of_a_claim_has_words_and_a_family() -> None:
     assert {clue.family for clue in CLUES} <= set(FAMILIES)
     assert {f"refund_{clue.name}" for clue in CLUES} <= set(WORDS)
     assert all(clue.why for clue in CLUES)
+
+
+def test_an_account_that_claims_and_tips_on_and_claims_again_is_found() -> None:
+    world = World(MARCH, 30)
+    for day in days_from(MARCH, 10)[::2]:
+        for tip in range(3):
+            world.tip("serial", 60, at(day, "20:15", tip * 90))
+        world.claim("serial", at(day, "23:30"), 180, claim="other")
+    world.run()
+    assert world.worst("serial", KIND) in ("medium", "high")
+
+
+def test_a_family_that_claims_from_each_streamer_within_the_hour_has_claimed_once() -> None:
+    world = World(MARCH, 30)
+    for day in days_from(MARCH, 8):
+        world.tip("child", 10, at(day, "18:30"), message="作业", device_id="tablet")
+    for streamer in range(6):
+        world.claim("child", at("2026-03-10", "20:00", streamer * 500), 20, claimant_id="mother")
+    for streamer in range(6):
+        world.claim("slip", at("2026-03-10", "20:00", streamer * 500), 20, claim="other")
+    world.run()
+    assert world.worst("child", KIND) == world.worst("slip", KIND) == ""
+
+
+def test_a_mother_of_two_may_claim_for_both() -> None:
+    world = World(MARCH, 60)
+    for child in ("first", "second"):
+        adult_life(world, child, MARCH, 40)
+        world.claim(child, at("2026-04-20", "20:00"), 300, claimant_id="mother")
+    world.run()
+    assert world.worst("second", KIND) == ""

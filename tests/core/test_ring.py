@@ -227,3 +227,62 @@ def test_a_device_that_everybody_has_is_no_device() -> None:
     stream.run()
     stream.tip("fan1", 5, START_MS + 3 * HOUR_MS, device_id="web", instrument_id="i1")
     assert scores(stream.run(), "ring") == [0.0]
+
+
+def test_many_cards_on_few_devices_are_found_before_any_dispute() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=40)
+    for number in range(30):
+        at_ms = START_MS + HOUR_MS + number * 2 * MINUTE_MS
+        stream.tip(f"r{number % 6}", 400, at_ms, device_id=f"d{number % 2}",
+                   instrument_id=f"stolen{number}")  # fmt: skip
+    found = stream.run()
+    assert severities(found, "ring") & {"medium", "high"}
+    codes = {r["code"] for d in found for f in d.flags for r in f.record["reasons"]}
+    assert "many_cards" in codes
+
+
+def test_guests_of_one_machine_who_pay_with_their_own_card_each_are_silent() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=40)
+    for number in range(30):
+        at_ms = START_MS + HOUR_MS + number * 10 * MINUTE_MS
+        stream.tip(f"r{number % 6}", 40, at_ms, device_id="machine",
+                   instrument_id=f"c{number % 6}")  # fmt: skip
+    assert severities(stream.run(), "ring") <= {"low"}
+
+
+def test_a_room_that_lives_on_one_account_which_gets_it_back_is_found() -> None:
+    stream = RoomStream()
+    stream.evening(20, viewers=8)
+    for day in range(5):
+        for tip in range(3):
+            at_ms = START_MS + day * DAY_MS + tip * MINUTE_MS
+            stream.tip("own", 3_000, at_ms, instrument_id="bank")
+        at_ms = START_MS + day * DAY_MS + 2 * HOUR_MS
+        stream.payout("her", 8_000, at_ms, reason="withdraw", instrument_id="bank")
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+def test_a_spouse_among_many_who_tip_is_silent_though_all_withdrawals_go_to_their_card() -> None:
+    stream = RoomStream()
+    for day in range(5):
+        stream.evening(200, viewers=60, start_ms=START_MS + day * DAY_MS)
+        stream.tip("spouse", 50, START_MS + day * DAY_MS + MINUTE_MS, instrument_id="bank")
+        at_ms = START_MS + day * DAY_MS + 20 * HOUR_MS
+        stream.payout("her", 1_000, at_ms, reason="withdraw", instrument_id="bank")
+    assert severities(stream.run(), "ring") <= {"low"}
+
+
+def test_guests_of_a_net_cafe_in_the_room_of_a_ring_are_not_of_it() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=40)
+    for number in range(4):
+        for account in range(12):
+            at_ms = START_MS + number * 20 * MINUTE_MS + account * 300
+            stream.tip(f"r{account}", 66, at_ms, device_id=f"d{account % 2}", gift_id="car")
+    assert "medium" in severities(stream.run(), "ring")
+    for guest in range(3):
+        at_ms = START_MS + (20 + guest) * HOUR_MS
+        stream.tip(f"guest{guest}", 66, at_ms, device_id="machine", gift_id="car")
+    assert max(scores(stream.run(), "ring"), default=0.0) < 0.2

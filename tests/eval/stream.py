@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from detector.lab.measures import (
     Alarm,
     Answers,
+    CaseKey,
+    KnownCase,
     Seen,
     average_precision,
     is_at_least,
@@ -17,6 +20,7 @@ from detector.lab.measures import (
 from detector.lab.scenario import DAY_MS, Scenario
 from detector.lab.simulate import Simulated, simulate
 from tests.eval.mixes import KINDS
+from tests.eval.told import is_told
 
 ANY = "any"
 
@@ -27,6 +31,7 @@ class Stream:
     Attributes:
         made: its events with their labels, in order.
         answers: the cases in it.
+        told: those of them that could be known by what the platform tells; see `told`.
         tips: how many tips there are.
     """
 
@@ -38,7 +43,21 @@ class Stream:
                 for event, label in self.made
             )
         )
+        self.told: frozenset[CaseKey] = frozenset(
+            case.key
+            for case in self.answers.cases
+            if is_told(case.kind, _story(case), self._events_about(case))
+        )
         self.tips = sum(event["type"] == "tip" for event, _ in self.made)
+
+    def _events_about(self, case: KnownCase) -> list[dict[str, Any]]:
+        """The case's own; of a claim, the account's as well: the claim itself tells nothing."""
+        accounts = {who for _, who in case.subjects} if case.kind == "refund_abuse" else frozenset()
+        return [
+            event
+            for event, _ in self.made
+            if event["event_id"] in case.event_ids or event.get("tipper_id") in accounts
+        ]
 
 
 @dataclass(slots=True)
@@ -57,9 +76,10 @@ class Said:
 def measured(stream: Stream, said: Said) -> dict[str, Any]:
     """The figures of one detector on one stream, ready to be pooled with others.
 
-    Recall, delay and false alarms are of medium and high alarms unless the name says otherwise.
-    Precision is over tips and refunds. An alarm on a case's subject is false
-    from a day after the case's end on.
+    Recall is of the cases that the platform tells enough of; an alarm on one of the others is right
+    all the same. Recall, delay and false alarms are of medium and high alarms unless the name says
+    otherwise. Precision is over tips and refunds. An alarm on a case's subject is false from a day
+    after the case's end on.
     """
     answers = stream.answers
     found = answers.found(said.alarms)
@@ -68,9 +88,10 @@ def measured(stream: Stream, said: Said) -> dict[str, Any]:
     return {
         "tips": stream.tips,
         "alarms": sum(is_at_least(alarm, "medium") for alarm in said.alarms),
-        "recall": answers.recall(found),
-        "recall_low": answers.recall(answers.found(said.alarms, "low")),
-        "recall_by_story": _by_story(answers, found),
+        "untold": len(answers.cases) - len(stream.told),
+        "recall": _recall(stream, found, lambda case: case.kind),
+        "recall_low": _recall(stream, answers.found(said.alarms, "low"), lambda case: case.kind),
+        "recall_by_story": _recall(stream, found, _story),
         "false": len(false),
         "false_high": sum(is_at_least(alarm, "high") for alarm in false),
         "false_by_kind": Counter(alarm.kind for alarm in false),
@@ -81,14 +102,21 @@ def measured(stream: Stream, said: Said) -> dict[str, Any]:
     }
 
 
-def _by_story(answers: Answers, found: Any) -> dict[str, tuple[int, int]]:
-    """Found and all, by the case's name without its number."""
-    stories: dict[str, tuple[int, int]] = {}
-    for case in answers.cases:
-        story = case.name.rpartition("-")[0]
-        hits, of = stories.get(story, (0, 0))
-        stories[story] = hits + (case.key in found), of + 1
-    return stories
+def _recall(
+    stream: Stream, found: Mapping[CaseKey, Any], group: Callable[[KnownCase], str]
+) -> dict[str, tuple[int, int]]:
+    """Found and all of the cases that are told, by group."""
+    recall: dict[str, tuple[int, int]] = {}
+    for case in stream.answers.cases:
+        if case.key in stream.told:
+            hits, of = recall.get(group(case), (0, 0))
+            recall[group(case)] = hits + (case.key in found), of + 1
+    return recall
+
+
+def _story(case: KnownCase) -> str:
+    """The case's name without its number."""
+    return case.name.rpartition("-")[0]
 
 
 def _precision(stream: Stream, said: Said) -> dict[str, float | None]:

@@ -32,6 +32,7 @@ def pooled(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     return {
         "tips": tips,
+        "untold": sum(each["untold"] for each in figures),
         "alarms_per_10k": per_10k(sum(each["alarms"] for each in figures), tips),
         "false_per_10k": per_10k(sum(each["false"] for each in figures), tips),
         "false_high_per_10k": per_10k(sum(each["false_high"] for each in figures), tips),
@@ -50,8 +51,21 @@ def pooled(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def overview(rows: Mapping[str, Mapping[str, Any]], title: str) -> str:
-    """One line a detector: what it finds, what it costs, how soon."""
-    head = ("macro recall", "and low", "false/10k", "high/10k", "macro AP", "AP any", "tips", "min")
+    """One line a detector: what it finds, what it costs, how soon.
+
+    `untold`: cases that do not count, since the platform tells nothing they could be known by.
+    """
+    head = (
+        "macro recall",
+        "and low",
+        "false/10k",
+        "high/10k",
+        "macro AP",
+        "AP any",
+        "tips",
+        "min",
+        "untold",
+    )
     lines = [
         (
             name,
@@ -59,6 +73,7 @@ def overview(rows: Mapping[str, Mapping[str, Any]], title: str) -> str:
             _number(row["false_per_10k"]), _number(row["false_high_per_10k"]),
             _number(row["macro_precision"]), _number(row["precision"][ANY]),
             _number(row["median_delay_tips"], 0), _number(row["median_delay_minutes"], 1),
+            str(row["untold"]),
         )
         for name, row in rows.items()
     ]  # fmt: skip

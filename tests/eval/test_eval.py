@@ -90,3 +90,13 @@ def test_a_family_left_out_leaves_no_field_of_it(stream: Stream) -> None:
 @pytest.mark.parametrize("mix", MIXES)
 def test_every_mix_can_be_made_short_and_has_cases(mix: str) -> None:
     assert Stream(MIXES[mix].scenario(seed=1, size=0.1)).answers.cases
+
+
+def test_a_case_of_which_the_platform_tells_nothing_is_no_miss() -> None:
+    bare = Stream(MIXES["bare"].scenario(seed=1, size=0.3))
+    figures = measured(bare, Said())
+    assert figures["untold"] > 0
+    assert "ring" not in figures["recall"]
+    assert figures["recall"]["binge"][1] > 0
+    everyday = Stream(MIXES["everyday"].scenario(seed=1, size=0.2))
+    assert len(everyday.told) == len(everyday.answers.cases)

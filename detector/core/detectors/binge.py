@@ -2,8 +2,9 @@
 
 A session is a run of tips without a pause of half an hour; combos of one gift are one decision.
 It is a case when its sum leaves what the tipper gives in a session or a day, is no everyday one for
-the site, and something else of it runs away as well: its tempo, its gifts, recharges in between. A
-tipper without sessions to compare with is judged against the site's sessions alone, and less sure.
+the site, and something else of it runs away as well: its tempo, or recharges in between. Larger
+gifts are no more than the sum says. Each further family that agrees makes it surer. A tipper
+without sessions to compare with is judged against the site's sessions alone, and less sure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from detector.core.detectors.account import account_reasons
 from detector.core.evidence import (
     HABIT_FROM,
     any_of,
+    corroborated,
     habit_limit,
     session_spread,
     spread,
@@ -28,6 +30,9 @@ _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
 _OWN_FROM = 2  # sessions, or days, to compare with: `spread` allows for how little two say
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
+_AT_LIMIT = 0.5  # strength of what only one in a hundred sessions shows
+_FAMILY = 0.35  # strength from which a family says something
+_HOURS_KNOWN = 2.0  # of one session, where no other is known
 _UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
 _LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
 _HANDFUL = 5.0  # decisions that are no long session for anybody
@@ -79,10 +84,16 @@ class Binge:
         support = self._support(f)
         weight = any_of(*(reason.weight for reason in support))
         score = amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * weight)
-        is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
-        if _is_unsure(f) and not (is_uncontrolled and f.sessions >= HABIT_FROM):
+        families = _families(support)
+        second = sorted((*families.values(), 0.0, 0.0))[-2]
+        if max(families.get("tempo", 0.0), families.get("money_flow", 0.0)) < _AT_LIMIT:
             return min(score, _LOW_AT_MOST)
-        return score
+        is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
+        if _is_unsure(f) and not (
+            is_uncontrolled and second >= _FAMILY and _leaves_own(f)
+        ):  # fmt: skip
+            return min(score, _LOW_AT_MOST)
+        return corroborated(score, second)
 
     def explain(self, f: Features) -> list[Reason]:
         reasons = self._amount_reasons(f) + self._support(f)
@@ -113,6 +124,13 @@ class Binge:
             reasons.append(
                 Reason("day_above_own", "amount", f.day_sum / scale, exp(f.day_mean) / scale,
                        limit / scale, self._unit, f.days, strength(f.day_sum / limit))
+            )  # fmt: skip
+        hour_limit = _hour_limit(f)
+        if hour_limit is not None and f.sum_hour > hour_limit:
+            reasons.append(
+                Reason("hour_above_own", "amount", f.sum_hour / scale, _usual_hour(f) / scale,
+                       hour_limit / scale, self._unit, f.before.n,
+                       strength(f.sum_hour / hour_limit))
             )  # fmt: skip
         site = f.typical_session
         if site is not None and f.session_sum >= site.high:
@@ -151,7 +169,10 @@ def _amount(f: Features) -> float:
     site = f.typical_session
     above_site = 0.0 if site is None else strength(f.session_sum / site.extreme)
     own = []
-    if f.sessions >= _OWN_FROM:
+    hour_limit = _hour_limit(f)
+    if hour_limit is not None:
+        own.append(f.sum_hour / hour_limit)  # a long session is more than two short ones anyway
+    elif f.sessions >= _OWN_FROM:
         own.append(f.session_sum / _session_limit(f))
     if f.days >= _OWN_FROM and f.day_sum is not None:
         own.append(f.day_sum / _day_limit(f))
@@ -172,7 +193,45 @@ def _is_unsure(f: Features) -> bool:
     site = f.typical_session
     if site is None:
         return True
+    hour_limit = _hour_limit(f)
+    if hour_limit is not None:
+        return f.sum_hour < hour_limit or f.session_sum < site.high
     return f.session_sum < (site.high if f.sessions >= HABIT_FROM else site.extreme)
+
+
+def _leaves_own(f: Features) -> bool:
+    """Whether sessions say what is usual for this tipper, or else this hour leaves the others."""
+    hour_limit = _hour_limit(f)
+    return f.sessions >= HABIT_FROM or (hour_limit is not None and f.sum_hour >= hour_limit)
+
+
+def _hour_limit(f: Features) -> float | None:
+    """What one in a hundred hours of this session passes, minor units of the base currency.
+
+    A session that lasts all night has its own hours to be compared with; None where it is short, or
+    where sessions are known.
+    """
+    if f.sessions >= HABIT_FROM or not f.in_order:
+        return None
+    hours = (f.event.event_time_ms - f.session_start_ms) / HOUR_MS
+    if hours < _HOURS_KNOWN:
+        return None
+    return habit_limit(log(max(1.0, _usual_hour(f))), Z_99, session_spread(int(hours), 0.81))
+
+
+def _usual_hour(f: Features) -> float:
+    """The session's sum an hour before the latest one, minor units of the base currency."""
+    hours = (f.event.event_time_ms - f.session_start_ms) / HOUR_MS
+    return max(0.0, f.session_sum - f.sum_hour) / max(1.0, hours - 1.0)
+
+
+def _families(support: list[Reason]) -> dict[str, float]:
+    """How strongly each family but amount speaks, 0..1."""
+    families: dict[str, float] = {}
+    for reason in support:
+        if reason.family != "amount":
+            families[reason.family] = any_of(families.get(reason.family, 0.0), reason.weight)
+    return families
 
 
 def _noticeable(session_sum: float, site: Typical) -> float:
@@ -265,7 +324,7 @@ def _quickening(f: Features) -> list[Reason]:
 
 def _faster(f: Features, usual_log_gap: float, gap_spread: float) -> float:
     """0.5 where one in a hundred sessions is as fast; few gaps say little."""
-    pace_spread = gap_spread * max(_PACE_SHARE, (f.session_decisions - 1) ** -0.5)
+    pace_spread = gap_spread * max(_PACE_SHARE, max(1, f.session_decisions - 1) ** -0.5)
     deviations = (usual_log_gap - f.session_pace) / pace_spread
     return strength(deviations / Z_99) if deviations > 0.0 else 0.0
 

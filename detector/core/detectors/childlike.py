@@ -54,6 +54,7 @@ _LOW_AT_MOST, _MEDIUM_AT_MOST = 0.7, 0.89  # with the thresholds as shipped
 _SILENT = 0.5
 _STRONG = 1.3  # log odds of a family that needs only one other beside it
 _CONVINCING = 2.0  # nats: a child has the account for few hours, and no clue is enough alone
+_SMALL_CHANGE = 0.1  # share of the week's recharges
 _MANY_RECHARGES = 10.0  # a week: fifty a month and more (Hengqin 2024)
 _OLDER_LIFE_MS = 21 * DAY_MS
 _KNOWN_FADES_HOURS = 180 * 24
@@ -231,7 +232,8 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
     if not mask & traits.RECHARGED or many < 2.0:
         return 0.0
     left = max(0, f.before.balance - f.value)
-    is_spent = left <= 0.25 * f.recharged_week / many
+    # Small change adds up where much is paid in: what is left is compared with all of the week's.
+    is_spent = left <= max(0.25 / many, _SMALL_CHANGE) * f.recharged_week
     change = _unlike(f, counts, mask, traits.RECHARGED) * strength(many / 5.0)
     # So many are unlike a grown-up, whoever else uses the account in between, unless all pay so.
     is_rare = 1.0 - f.site_traits.share(traits.RECHARGED)

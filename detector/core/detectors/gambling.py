@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 from detector.core.crowd import MAX_TIPPERS
 from detector.core.evidence import any_of, strength
+from detector.core.plays import Plays
 from detector.core.reasons import Reason
 from detector.core.rounds import Merged, Rounds, merged
 from detector.core.tipper import DAY_MS, HOUR_MS
 
 _FORGOTTEN_AFTER_MS = 10 * DAY_MS  # time constant: rounds of a month ago say little
+_OVER_AFTER_MS = 12 * HOUR_MS  # no stake without a round or prize since
 _SESSION_ENDS_MS = 6 * HOUR_MS  # a longer silence ends an evening, not a round
 _ROUNDS = 3.0  # rounds without payouts that are half a proof of their own kind
 _BY_CHANCE = 0.3
@@ -30,6 +32,10 @@ _LEAST_RETURN, _MOST_RETURN = 0.02, 1.5  # paid out by stakes; beyond it, the pr
 _MOST_WINNERS = 0.8
 _STABLE = 0.35  # coefficient of variation of the paid share
 _AGREEING_CAP = 0.88
+_LEAST_WINNERS = 3  # of whom the law speaks where it speaks of gathering to gamble
+_DRAWS = 3.0  # half a proof
+_LIKE = 0.6
+_HITS = 0.5  # the other half may go to accounts that nobody knows to be the winners'
 _ORDINARY = 0.15  # of the room's score, for a tip that is no stake
 
 
@@ -38,6 +44,8 @@ class Stakes(NamedTuple):
 
     Attributes:
         at_ms: when they were weighed.
+        seen_ms: when the game was seen last: a prize, or a round that was drawn; of rooms without
+            either, a round.
         rounds: rounds that a silence ended, within one session; old ones count less.
         drawn: rounds after which money went to a few of their tippers; doubtful ones count less.
         winners: payouts to tippers of rounds.
@@ -48,10 +56,16 @@ class Stakes(NamedTuple):
         stability: how alike the paid shares of the rounds are, 0..1.
         bets, lotteries: share of the stakes with words of a wager, in an open lottery.
         level: the room's score, 0..1.
+        wins, hits: prizes to those who had just tipped, and their share of all prizes, 0..1.
+        winners_known: different ones of those, of the latest few.
+        likeness: how much more than by chance they had sent one or two like gifts, 0..1.
+        prompt: how much more than by chance they were the last who had tipped, 0..1.
+        played: strength of these prizes as evidence, 0..1.
         codes: like gifts whose senders got money back.
     """
 
     at_ms: int
+    seen_ms: int
     rounds: float
     drawn: float
     winners: int
@@ -66,10 +80,16 @@ class Stakes(NamedTuple):
     bets: float
     lotteries: float
     level: float
+    wins: float
+    hits: float
+    winners_known: int
+    likeness: float
+    prompt: float
+    played: float
     codes: tuple[int, ...]
 
 
-NOTHING_STAKED = Stakes(0, 0.0, 0.0, 0, *(0.0,) * 11, ())
+NOTHING_STAKED = Stakes(0, 0, 0.0, 0.0, 0, *(0.0,) * 11, 0.0, 0.0, 0, 0.0, 0.0, 0.0, ())
 
 
 class _Weighed(NamedTuple):
@@ -84,8 +104,47 @@ class _Weighed(NamedTuple):
         return max(self.is_round, self.is_drawn)
 
 
-def weigh(rounds: Rounds, at_ms: int) -> Stakes:
-    """What the rounds of a room come to at a moment; asked for when one ended or was paid."""
+def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
+    """What the rounds and prizes of a room come to at a moment; asked for when one ended or was
+    paid."""
+    stakes = _weigh_rounds(rounds, at_ms)
+    if plays.draws < 1.0:
+        return stakes
+    played = _played(plays)
+    prompt = min(1.0, max(0.0, plays.prompt / plays.wins))
+    coding = strength(plays.balance / _BALANCED) * plays.likeness
+    support = any_of(
+        0.8 * prompt, 0.8 * plays.likeness, 0.5 * coding, 0.6 * stakes.tempo, 0.6 * stakes.content,
+        0.6 * stakes.stability,
+    )  # fmt: skip
+    faded = exp(min(0, plays.win_ms - at_ms) / _FORGOTTEN_AFTER_MS)
+    level = played * (0.6 + 0.4 * support) * faded
+    codes = stakes.codes
+    if played >= 0.5:
+        codes = tuple(sorted({*codes, *plays.played()}))
+    return stakes._replace(
+        at_ms=at_ms,
+        seen_ms=max(stakes.seen_ms if stakes.drawn else 0, plays.win_ms),
+        level=max(stakes.level, level),
+        wins=plays.wins, hits=plays.hits,
+        winners_known=len(plays.winners), likeness=plays.likeness, prompt=prompt, played=played,
+        codes=codes,
+    )  # fmt: skip
+
+
+def _played(plays: Plays) -> float:
+    """How surely prizes are what those played for who had just tipped, 0..1.
+
+    By few draws, or few different winners, or winners of all kinds of gifts, it is not known; nor
+    where most prizes go to others.
+    """
+    if len(plays.winners) < _LEAST_WINNERS:
+        return 0.0
+    hits = min(1.0, plays.hits / _HITS)
+    return strength(plays.draws / _DRAWS) * hits * min(1.0, plays.likeness / _LIKE)
+
+
+def _weigh_rounds(rounds: Rounds, at_ms: int) -> Stakes:
     weighed = [_weighed(group, rounds, at_ms) for group in merged(rounds.past)]
     total = sum(each.weight for each in weighed)
     if total < _LEAST_WEIGHT:
@@ -103,12 +162,14 @@ def weigh(rounds: Rounds, at_ms: int) -> Stakes:
     content = any_of(strength(bets / 0.15), 0.6 * strength(lotteries / 0.5))
     money, tempo = strength(drawn), strength(max(quiet, drawn / 2) / _ROUNDS)
     stability = _stability(paid)
+    drawn_or_all = [each for each in weighed if each.is_drawn > 0.0] or weighed
+    seen_ms = max(each.group.rounds[-1].end_ms for each in drawn_or_all)
     return Stakes(
-        at_ms, quiet, drawn, sum(group.winners for group in paid), tippers,
+        at_ms, seen_ms, quiet, drawn, sum(group.winners for group in paid), tippers,
         _mean(weighed, total, lambda group: group.value / group.n),
         sum(group.paid for group in paid) / max(1, sum(group.value for group in paid)),
         money, tempo, coding, content, stability, bets, lotteries,
-        _level(money, tempo, coding, content, stability),
+        _level(money, tempo, coding, content, stability), 0.0, 0.0, 0, 0.0, 0.0, 0.0,
         tuple(sorted({r.code for each in weighed if each.is_drawn >= 0.5
                       for r in each.group.rounds if r.winners})),
     )  # fmt: skip
@@ -151,7 +212,8 @@ def _drawn(group: Merged) -> float:
     """
     if not group.winners:
         return 0.0
-    sure = 1.0 if group.is_quiet else _UNCLOSED + (0.9 - _UNCLOSED) * group.prompt / group.winners
+    prompt = min(1.0, group.prompt / group.winners)
+    sure = 1.0 if group.is_quiet else _UNCLOSED + (0.9 - _UNCLOSED) * prompt
     if not _LEAST_RETURN <= group.paid / group.value <= _MOST_RETURN:
         sure *= 0.3
     if group.winners > _MOST_WINNERS * group.tippers:
@@ -209,7 +271,9 @@ class Gambling:
             return 0.0
         counts = rounds.codes.get(code)
         is_stake = code in stakes.codes or (counts is not None and 2 * counts[0] >= counts[1])
-        return self.of_payout(stakes, at_ms) * (1.0 if is_stake else _ORDINARY)
+        # The same gift is an ordinary one again once nobody plays.
+        is_on = at_ms - stakes.seen_ms <= _OVER_AFTER_MS
+        return self.of_payout(stakes, at_ms) * (1.0 if is_stake and is_on else _ORDINARY)
 
     def of_payout(self, stakes: Stakes, at_ms: int) -> float:
         """The room's score, for money to somebody who staked."""
@@ -226,19 +290,29 @@ class Gambling:
                 Reason("stakes_returned", "money_flow", s.returned, None, None, "share", s.winners,
                        0.9 * s.money * s.stability)
             )  # fmt: skip
-        else:
+        if s.played >= 0.2:
+            reasons.append(
+                Reason("prizes_to_players", "money_flow", s.wins, None, None, "times",
+                       s.winners_known, s.played)
+            )  # fmt: skip
+            reasons.append(
+                Reason("like_winners", "tempo", s.prompt, None, None, "share", s.winners_known,
+                       any_of(s.prompt, 0.5 * s.likeness) * s.played)
+            )  # fmt: skip
+        elif not s.drawn:
             reasons.append(
                 Reason("benign_no_payout", "money_flow", 0, None, None, "times", 0, 0.3,
                        is_benign=True)
             )  # fmt: skip
-        reasons.append(
-            Reason("like_rounds", "tempo", max(1.0, s.rounds, s.drawn), s.tippers, None, "times",
-                   round(s.tippers), s.tempo)
-        )  # fmt: skip
-        reasons.append(
-            Reason("like_stakes", "amount", s.stake / self._scale, None, None, self._unit,
-                   round(s.tippers), 0.3)
-        )  # fmt: skip
+        if s.tippers:
+            reasons.append(
+                Reason("like_rounds", "tempo", max(1.0, s.rounds, s.drawn), s.tippers, None,
+                       "times", round(s.tippers), s.tempo)
+            )  # fmt: skip
+            reasons.append(
+                Reason("like_stakes", "amount", s.stake / self._scale, None, None, self._unit,
+                       round(s.tippers), 0.3)
+            )  # fmt: skip
         if s.coding >= 0.2:
             reasons.append(Reason("two_outcomes", "amount", 2, None, None, "times", 0, s.coding))
         if s.bets >= 0.05:
@@ -260,4 +334,6 @@ class Gambling:
             "tippers_a_round": s.tippers,
             "stake_minor": s.stake,
             "share_returned": s.returned,
+            "prizes_to_players": s.wins,
+            "share_of_prizes": s.hits,
         }

@@ -33,6 +33,7 @@ _STEADY_TIMES = 5
 _COMBO_FROM = 10
 _OWN_FROM = 2  # tips to compare one with: `spread` allows for how little two say
 _MODEST = 3.0  # times the site's extreme: as much as a number of affection explains in anybody
+_AT_A_CEREMONY = 10.0  # times it: a ceremony explains the largest gift of a year, no fortune
 _LOVE_NUMBERS = frozenset({"52", "521", "1314", "131452", "5201314", "52013", "5211314"})
 
 _HEAVY_DAYS = 4.0  # more than one long weekend's
@@ -130,20 +131,41 @@ class Outsized:
 
 
 def _single(f: Features) -> float:
-    if f.before.n >= _OWN_FROM and f.log_value <= f.before.mean:
+    if f.before.n >= _OWN_FROM and f.log_value <= f.before.mean and not _is_first_sitting(f):
         return 0.0  # most tips: no larger than usual
     own, site = _above_own(f), f.typical_tip
     if site is None:
         return _OWN_ALONE * own if own is not None else 0.0
     above = strength(f.value / _peers_limit(f, site))
+    again = _again(f, site) * above
     if own is None:
-        return (_NEW_ACCOUNT if is_new_account(f) else _ONE_COMPARISON) * above
-    score = own * (_OWN_ALONE + (1.0 - _OWN_ALONE) * above)
+        return max(again, (_NEW_ACCOUNT if is_new_account(f) else _ONE_COMPARISON) * above)
+    score = max(again, own * (_OWN_ALONE + (1.0 - _OWN_ALONE) * above))
     if f.value < site.high:
         return score * f.value / site.high
     if score > _ONE_COMPARISON * above and (_is_love_number(f) or _is_combo(f) or _is_ceremony(f)):
         return _ONE_COMPARISON * above
     return score
+
+
+def _again(f: Features, site: Typical) -> float:
+    """How surely the first tips of an account are sky-high, of those above the site's extreme.
+
+    One could be a gift for once; a second and third at once make a session that the site has not
+    seen either. What was given within the same sitting is no habit to compare with.
+    """
+    sessions = f.typical_session
+    if sessions is None or f.before.n < 1 or not _is_first_sitting(f) or f.is_new_session:
+        return 0.0
+    is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
+    more = is_run * strength(f.session_sum / max(sessions.extreme, site.extreme))
+    return _ONE_COMPARISON + (1.0 - _ONE_COMPARISON) * more
+
+
+def _is_first_sitting(f: Features) -> bool:
+    """Whether the account was seen first within this session."""
+    before = f.before
+    return before.n > 0 and not f.sessions and before.first_ms >= f.session_start_ms
 
 
 def _above_own(f: Features) -> float | None:
@@ -245,8 +267,12 @@ def _is_combo(f: Features) -> bool:
 
 
 def _is_ceremony(f: Features) -> bool:
-    """A ceremony, and a streamer whom he supports; no proof of innocence, but a reason to give."""
-    if f.event.room_mode != "ceremony":
+    """A ceremony, and a streamer whom he supports; a reason to give, as much as one gives then.
+
+    No proof of innocence: the night of more than 20 million of the Pudong case was a ceremony.
+    """
+    site = f.typical_tip
+    if f.event.room_mode != "ceremony" or site is None or f.value > _AT_A_CEREMONY * site.extreme:
         return False
     known = f.streamer
     return known is not None and known.times >= _STEADY_TIMES

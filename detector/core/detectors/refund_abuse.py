@@ -28,14 +28,16 @@ BIAS = -3.0
 """Log odds without any evidence: most claims are honest."""
 
 CLUES = (
-    Clue("adult_hours", "tempo", 4.0, "200 of 683 top-ups in school hours and 0-6 (Zhang)"),
+    Clue("adult_hours", "tempo", 5.0, "200 of 683 top-ups in school hours and 0-6 (Zhang)"),
     Clue("adult_life", "identity", 1.5, "a long, even life as an adult's account"),
     Clue("one_device", "device", 0.8, "one device and the holder's own instrument all along"),
     Clue("adult_age", "identity", 0.4, "age verified as an adult's: weak, the parent's may be"),
     Clue("adult_words", "content", 2.0, "adult chat throughout (2020 Su 08 Min Zhong 3261)"),
     Clue("perks", "money_flow", 3.0, "monthly 舰长 for the gifts that come with it, then a claim"),
     Clue("claimant", "identity", 4.6, "one minor or guardian over several accounts"),
-    Clue("claimed_before", "feedback", 1.8, "claims again and again"),
+    Clue(
+        "claimed_before", "feedback", 6.0, "claims again and again, tips in between: its own doing"
+    ),
     Clue("named_late", "identity", 1.8, "real name added just before the claim"),
     Clue("childlike", "content", -4.0, "the account did look like a child's: the claim fits"),
 )
@@ -49,6 +51,7 @@ _LIFE_DAYS, _LIFE_HOURS = 60.0, 25.0
 _PERK_COUNTS_HOURS = 35 * 24
 _NAMED_COUNTS_HOURS = 7 * 24
 _DECLARED_FADES_MS = 365 * DAY_MS
+_SIBLINGS = 1.5  # accounts beside the first that are half a proof: a family has two children
 _MEDIUM_AT_MOST = 0.89  # with the thresholds as shipped
 
 
@@ -120,7 +123,7 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "adult_age": 1.0 if claim.notes.facts & ADULT_AGE else 0.0,
         "adult_words": strength(claim.counts.count(traits.ADULT_WORDS) / 1.5),
         "perks": _perks(claim),
-        "claimant": strength(claim.accounts - 1.0) if claim.accounts > 1 else 0.0,
+        "claimant": strength((claim.accounts - 1.0) / _SIBLINGS) if claim.accounts > 1 else 0.0,
         "claimed_before": strength(claim.notes.claims / 2.0),
         "named_late": _named_late(claim),
         "childlike": child,

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from math import exp, log
 from typing import NamedTuple
 
-from detector.core.crowd import DEVICE, INSTRUMENT, MARK, Crowd, Tipper
-from detector.core.evidence import any_of, strength
+from detector.core.crowd import MARK, Crowd, Tipper
+from detector.core.evidence import any_of, corroborated, strength
 from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS, HOUR_MS
 
@@ -35,6 +35,8 @@ _SEEN_WITHIN_MS = 45 * DAY_MS
 _FORGOTTEN_AFTER_MS = 30 * DAY_MS
 _SURE = 0.35  # strength from which a link counts as one
 _MOSTLY_BACK = 0.6
+_CYCLES = 3  # tip, payout, tip, payout, tip, payout
+_CARDS, _CARDS_FROM = 0.2, 4
 _ALONE, _UNSURE = 0.58, 0.74  # most that one family, that uncertain links, can come to
 _AT_ONCE, _MEDIUM_AT_MOST = 0.76, 0.89  # with the thresholds as shipped
 _ORDINARY = 0.1  # of the room's score, for a tip of somebody unlinked
@@ -54,6 +56,7 @@ class Group(NamedTuple):
         back_hours: from a tipper's last tip to a payout to him, on average.
         made_together: linked accounts made within two days of each other.
         same_seconds: share of the group's tips within two seconds of another member's.
+        cards: share of the group's tips with another instrument than the same tipper's last, 0..1.
         share: of the room's receipts, 0..1.
         like: how alike the members' mean tips are, 0..1.
         device, instrument, money, identity, tempo, amount: strength of each evidence, 0..1.
@@ -70,6 +73,7 @@ class Group(NamedTuple):
     back_hours: float
     made_together: int
     same_seconds: float
+    cards: float
     share: float
     like: float
     device: float
@@ -81,23 +85,25 @@ class Group(NamedTuple):
     level: float
 
 
-NO_GROUP = Group(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, *(0.0,) * 10)
+NO_GROUP = Group(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, *(0.0,) * 11)
 
 
 class Tempo(NamedTuple):
-    """Tips of linked tippers, those within two seconds of another one's, and the latest of them."""
+    """Tips of linked tippers: those within two seconds of another one's, the latest of them, and
+    those with another instrument than the same tipper's last."""
 
     linked: int = 0
     same: int = 0
     last_ms: int = 0
     last_mark: int = 0
+    cards: int = 0
 
-    def one_more(self, is_same: bool, at_ms: int, mark: int) -> Tempo:
+    def one_more(self, is_same: bool, at_ms: int, mark: int, is_other_card: bool) -> Tempo:
         """With one more tip; old ones lose weight."""
-        linked, same, *_ = self
+        linked, same, _, _, cards = self
         if linked >= _HALVE_AT:
-            linked, same = linked // 2, same // 2
-        return Tempo(linked + 1, same + is_same, at_ms, mark)
+            linked, same, cards = linked // 2, same // 2, cards // 2
+        return Tempo(linked + 1, same + is_same, at_ms, mark, cards + is_other_card)
 
 
 class Returns(NamedTuple):
@@ -138,13 +144,13 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
     returned = _returned(groups, unlinked_payees, value, gambling)
     made_together = _made_together(linked)
     same_seconds = tempo.same / tempo.linked if tempo.linked >= _SAME_SECONDS_FROM else 0.0
-    is_group = len(members) >= _LEAST_GROUP
+    cards = tempo.cards / tempo.linked if tempo.cards >= _CARDS_FROM else 0.0
     share = sum(each.value for each in members) / value
     like = _like(linked)
     # A device that a whole large crowd uses is a placeholder for devices that nobody knows.
     is_placeholder = len(tippers) >= _CROWDED and devices > len(tippers) / 2
     device = 0.0 if is_placeholder else strength(devices / _DEVICES)
-    instrument = strength(instruments / _INSTRUMENTS)
+    instrument = any_of(strength(instruments / _INSTRUMENTS), 0.8 * strength(cards / _CARDS))
     money = strength(returned / _RETURNED)
     identity = strength((made_together - 1) / _MADE_TOGETHER) if made_together >= 3 else 0.0
     is_at_once = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
@@ -154,10 +160,15 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
         strength(same_seconds / _SAME_SECONDS) if tempo.same >= _SAME_SECONDS_FROM else 0.0,
         0.6 * _came_together(linked, tippers),
     )
+    # One or two accounts are a friend of the house, unless it is all that the room lives on and
+    # what they give comes round again and again.
+    is_group = len(members) >= _LEAST_GROUP or (
+        returns.payouts >= _CYCLES and returned >= _MOSTLY_BACK and share >= _CONCENTRATED
+    )
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
     return Group(
         max(each.last_ms for each in members), len(members), len(tippers), devices, instruments,
-        len(payees), returned, back_hours, made_together, same_seconds, share, like, device,
+        len(payees), returned, back_hours, made_together, same_seconds, cards, share, like, device,
         instrument, money, identity, pace, amount,
         _level(device, instrument, money, identity, any_of(pace, soon), amount, is_at_once),
     )  # fmt: skip
@@ -179,21 +190,30 @@ def _level(
         if is_at_once and device >= _SURE:
             return min(max(score, _AT_ONCE), _MEDIUM_AT_MOST)
         return min(score, _UNSURE if is_like_one else _ALONE)
-    return score
+    # A family shares phone and card as well; money that goes back to those who gave it is no
+    # family's. In the Pudong cases 33 and 40 % came back.
+    return corroborated(score, support) if money >= _SURE else score
 
 
 def is_in_group(crowd: Crowd, at: int, at_ms: int) -> bool:
     """Whether the tipper of this row of the crowd is one of its linked group.
 
-    Somebody who shares a phone with one other in such a room need not be; asked for few tips.
+    Somebody who shares a phone in such a room need not be: with one other he may be a couple, and
+    the guests of a net cafe are linked to each other, not to the ring. Of several groups the
+    largest counts, and those whose accounts were made together or get money back. Asked for few
+    tips.
     """
-    rows = crowd.rows
-    devices, instruments = crowd.devices.counts, crowd.instruments.counts
-    users = max(devices.get(rows[at + DEVICE], 0), instruments.get(rows[at + INSTRUMENT], 0))
-    if users >= _LEAST_GROUP:
-        return True
-    tippers, mark = _seen_lately(crowd, at_ms), rows[at + MARK]
-    return any(mark == each.mark for group in _groups(crowd, tippers) for each in group)
+    mark = crowd.rows[at + MARK]
+    groups = _groups(crowd, _seen_lately(crowd, at_ms))
+    most = max((len(group) for group in groups), default=0)
+    for group in groups:
+        if any(mark == each.mark for each in group):
+            return (
+                len(group) == most
+                or any(is_paid_back(each.returned, each.value) for each in group)
+                or _made_together(group) >= _LEAST_GROUP
+            )
+    return False
 
 
 def is_paid_back(returned: int, value: int) -> bool:
@@ -324,7 +344,22 @@ class Ring:
             Reason(code, family, observed, None, limit, unit, n, weight)
             for code, family, observed, limit, unit, weight in (
                 ("shared_devices", "device", g.devices + 1, 2, "times", g.device),
-                ("shared_instruments", "instrument", g.instruments + 1, 2, "times", g.instrument),
+                (
+                    "shared_instruments",
+                    "instrument",
+                    g.instruments + 1,
+                    2,
+                    "times",
+                    strength(g.instruments / _INSTRUMENTS),
+                ),
+                (
+                    "many_cards",
+                    "instrument",
+                    g.cards,
+                    None,
+                    "share",
+                    0.8 * strength(g.cards / _CARDS),
+                ),
                 ("money_back", "money_flow", g.returned, 0.2, "share", g.money),
                 (
                     "money_back_soon",
@@ -363,5 +398,6 @@ class Ring:
             "hours_to_return": g.back_hours,
             "accounts_made_together": g.made_together,
             "share_same_seconds": g.same_seconds,
+            "share_other_cards": g.cards,
             "share_of_receipts": g.share,
         }

@@ -10,6 +10,15 @@ STREAMER: dict[str, tuple[str, str]] = {
         "About the same share of the gifts is paid out round after round: {observed} ({n} payouts)",
         "每轮付出的比例大致相同：约为礼物总额的{observed}（{n}笔）",
     ),
+    "prizes_to_players": (
+        "{observed} prizes went to viewers who had tipped within ten minutes, most of them with "
+        "the same one or two gifts ({n} different winners)",
+        "{observed}笔奖金付给十分钟内刚送过礼的观众，其礼物多为相同的一两种（{n}名不同中奖者）",
+    ),
+    "like_winners": (
+        "The winners are those who had tipped last, more than by chance: {observed}",
+        "中奖者多为最后送礼的人，高于偶然的程度：{observed}",
+    ),
     "like_rounds": (
         "About {observed} rounds of like gifts from some {usual} viewers each",
         "约{observed}轮相同礼物，每轮约{usual}人",
@@ -42,6 +51,11 @@ STREAMER: dict[str, tuple[str, str]] = {
     "shared_instruments": (
         "{n} tippers are linked; up to {observed} of them pay with one instrument",
         "{n}名打赏者相互关联；其中至多{observed}人共用一个支付工具",
+    ),
+    "many_cards": (
+        "A share of {observed} of the tips of the {n} linked tippers comes with another instrument "
+        "than the one before",
+        "{n}名关联打赏者的打赏中，比例为{observed}的每笔都换了支付工具",
     ),
     "money_back": (
         "A share of {observed} of what was tipped went back to those who tipped ({n} tippers)",

@@ -57,6 +57,11 @@ TIPPER: dict[str, tuple[str, str]] = {
         "{observed} {unit} in one session; one in a thousand on this site passes {limit}",
         "一次连续打赏共{observed}{unit}；全站千分之一超过{limit}",
     ),
+    "hour_above_own": (
+        "{observed} {unit} within about an hour, where the session had brought {usual} {unit} an "
+        "hour before (limit {limit} {unit})",
+        "约一小时内打赏{observed}{unit}，此前该次观看每小时约{usual}{unit}（界限{limit}{unit}）",
+    ),
     "day_above_own": (
         "{observed} {unit} in one day; usual are {usual}, up to {limit} ({n} days)",
         "一天打赏共{observed}{unit}；平时约{usual}，上限{limit}（{n}天）",
