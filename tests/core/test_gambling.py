@@ -21,16 +21,20 @@ from tests.core.room_stream import (
 def play(
     stream: RoomStream, rounds: int, stakers: int = 24, start_ms: int = START_MS,
     winners: int = 5, share: float = 0.8, sides: tuple[str, ...] = ("left", "right"),
-    every_ms: int = 5 * MINUTE_MS, **fields: Any,
+    every_ms: int = 5 * MINUTE_MS, said: tuple[str, ...] = (), **fields: Any,
 ) -> int:  # fmt: skip
-    """Rounds of a minute of 10-yuan stakes, prizes two minutes later; when they ended."""
+    """Rounds of a minute of 10-yuan stakes, prizes two minutes later; when they ended.
+
+    `said` are the first stakers' messages; the others say nothing.
+    """
     for number in range(rounds):
         open_ms = start_ms + number * every_ms
         players = stream.random.sample(range(200), stakers)
-        for player in players:
+        for place, player in enumerate(players):
+            words = {"message": said[place]} if place < len(said) else {}
             stream.tip(
                 f"p{player}", 10, open_ms + stream.random.random() * MINUTE_MS,
-                gift_id=stream.random.choice(sides), device_id=f"pd{player}", **fields,
+                gift_id=stream.random.choice(sides), device_id=f"pd{player}", **words, **fields,
             )  # fmt: skip
         for place, player in enumerate(players[:winners]):
             prize = round(stakers * 10 * share / winners, 2)
@@ -99,6 +103,22 @@ def test_without_payouts_rounds_are_low_at_most_unless_coding_and_words_agree() 
     found = severities(agreeing.run(), "gambling")
     assert "medium" in found
     assert "high" not in found
+
+
+def test_some_words_of_a_wager_in_each_round_are_enough_where_most_stakes_say_nothing() -> None:
+    stream = RoomStream()
+    play(stream, 14, winners=0, said=("押大", "押小"))
+    found = severities(stream.run(), "gambling")
+    assert "medium" in found
+    assert "high" not in found
+
+
+def test_the_votes_of_a_group_stream_stay_low_though_somebody_spoke_of_a_wager_once() -> None:
+    stream = RoomStream()
+    end_ms = play(stream, 10, winners=0, said=("加油",))
+    end_ms = play(stream, 1, winners=0, start_ms=end_ms, said=("押大",))
+    play(stream, 10, winners=0, start_ms=end_ms, said=("加油",))
+    assert severities(stream.run(), "gambling") <= {"low"}
 
 
 def test_a_paid_lottery_with_cash_to_winners_is_found() -> None:

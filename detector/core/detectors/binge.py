@@ -29,6 +29,7 @@ from detector.core.tipper import HOUR_MS
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
 _OWN_FROM = 2  # sessions, or days, to compare with: `spread` allows for how little two say
+_SETTLED = 8  # sessions from which they alone say what is usual, whatever the site's are
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
 _AT_LIMIT = 0.5  # strength of what only one in a hundred sessions shows
 _FAMILY = 0.35  # strength from which a family says something
@@ -202,7 +203,7 @@ def _is_unsure(f: Features) -> bool:
 def _leaves_own(f: Features) -> bool:
     """Whether sessions say what is usual for this tipper, or else this hour leaves the others."""
     hour_limit = _hour_limit(f)
-    return f.sessions >= HABIT_FROM or (hour_limit is not None and f.sum_hour >= hour_limit)
+    return f.sessions >= _SETTLED or (hour_limit is not None and f.sum_hour >= hour_limit)
 
 
 def _hour_limit(f: Features) -> float | None:

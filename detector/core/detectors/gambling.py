@@ -32,6 +32,8 @@ _LEAST_RETURN, _MOST_RETURN = 0.02, 1.5  # paid out by stakes; beyond it, the pr
 _MOST_WINNERS = 0.8
 _STABLE = 0.35  # coefficient of variation of the paid share
 _AGREEING_CAP = 0.88
+_SPOKEN = 0.5  # of the rounds, with words of a wager in some stake: half a proof
+_BETS = 0.05  # of the stakes; fewer say less
 _LEAST_WINNERS = 3  # of whom the law speaks where it speaks of gathering to gamble
 _DRAWS = 3.0  # half a proof
 _LIKE = 0.6
@@ -159,7 +161,7 @@ def _weigh_rounds(rounds: Rounds, at_ms: int) -> Stakes:
     )
     balanced = sum(each.weight for each in weighed if each.group.balance >= _BALANCED)
     coding = balanced / total * strength(balanced / 2)
-    content = any_of(strength(bets / 0.15), 0.6 * strength(lotteries / 0.5))
+    content = any_of(_bet_words(weighed, total, bets), 0.6 * strength(lotteries / 0.5))
     money, tempo = strength(drawn), strength(max(quiet, drawn / 2) / _ROUNDS)
     stability = _stability(paid)
     drawn_or_all = [each for each in weighed if each.is_drawn > 0.0] or weighed
@@ -173,6 +175,16 @@ def _weigh_rounds(rounds: Rounds, at_ms: int) -> Stakes:
         tuple(sorted({r.code for each in weighed if each.is_drawn >= 0.5
                       for r in each.group.rounds if r.winners})),
     )  # fmt: skip
+
+
+def _bet_words(weighed: list[_Weighed], total: float, bets: float) -> float:
+    """How surely people talk of a wager, 0..1: many stakes do, or some in most of several rounds.
+
+    Most stakes carry no words at all. One in a hundred with such a word is chance in a large round.
+    """
+    spoken = sum(each.weight for each in weighed if any(r.bets for r in each.group.rounds))
+    by_round = strength(spoken / total / _SPOKEN) * strength(spoken / _ROUNDS)
+    return max(strength(bets / 0.15), min(1.0, bets / _BETS) * by_round)
 
 
 def _mean(weighed: list[_Weighed], total: float, of: Callable[[Merged], float]) -> float:
