@@ -47,16 +47,29 @@ def test_gaps_that_shrink_and_gifts_that_grow_are_told_as_such() -> None:
     assert site.codes["binge"] >= {"quickening", "rising"}
 
 
-def modest(**more: Any) -> str | None:
+def modest(evenings: int = 20, tips: int = 18, **more: Any) -> str | None:
     """The worst of an evening of 190 in all, which is little for the site, by who gives 7."""
     site = Site()
-    site.habit("t", (2, 5), 20)
-    site.run("t", [3 + index // 2 * 2 for index in range(18)], **more)
+    site.habit("t", (2, 5), evenings)
+    site.run("t", [3 + index // 2 * 2 for index in range(tips)], **more)
     return site.worst("binge")
 
 
 def test_a_modest_accounts_run_is_judged_by_its_own_sessions_first() -> None:
     assert modest(gap_s=lambda index: max(5, 90 - 5 * index), recharge_every=4) in (
+        "medium", "high",
+    )  # fmt: skip
+
+
+def test_after_five_evenings_a_modest_run_is_low_at_most() -> None:
+    """So few say little of what is usual, whatever agrees."""
+    found = modest(5, 9, gap_s=lambda index: max(5, 90 - 5 * index), recharge_every=4)
+    assert found in (None, "low")
+
+
+def test_after_five_evenings_a_modest_run_out_of_all_control_is_more() -> None:
+    """Recharges and tips are each many times what is usual for the account."""
+    assert modest(5, 60, gap_s=lambda index: max(5, 90 - 5 * index), recharge_every=4) in (
         "medium", "high",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ without sessions to compare with is judged against the site's sessions alone, an
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 
 from detector.core.detectors.account import account_reasons
 from detector.core.evidence import (
@@ -33,6 +33,7 @@ _SETTLED = 8  # sessions from which they alone say what is usual, whatever the s
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
 _AT_LIMIT = 0.5  # strength of what only one in a hundred sessions shows
 _FAMILY = 0.35  # strength from which a family says something
+_BEYOND_DOUBT = 0.9  # three times the limit
 _HOURS_KNOWN = 2.0  # of one session, where no other is known
 _UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
 _LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
@@ -90,9 +91,7 @@ class Binge:
         if max(families.get("tempo", 0.0), families.get("money_flow", 0.0)) < _AT_LIMIT:
             return min(score, _LOW_AT_MOST)
         is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
-        if _is_unsure(f) and not (
-            is_uncontrolled and second >= _FAMILY and _leaves_own(f)
-        ):  # fmt: skip
+        if _is_unsure(f) and not (is_uncontrolled and second >= _agreement(f)):
             return min(score, _LOW_AT_MOST)
         return corroborated(score, second)
 
@@ -200,10 +199,14 @@ def _is_unsure(f: Features) -> bool:
     return f.session_sum < (site.high if f.sessions >= HABIT_FROM else site.extreme)
 
 
-def _leaves_own(f: Features) -> bool:
-    """Whether sessions say what is usual for this tipper, or else this hour leaves the others."""
+def _agreement(f: Features) -> float:
+    """Strength of a second family from which an unsure sum may be more than low."""
+    if f.sessions >= _SETTLED:
+        return _FAMILY
+    if f.sessions >= HABIT_FROM:
+        return _BEYOND_DOUBT
     hour_limit = _hour_limit(f)
-    return f.sessions >= _SETTLED or (hour_limit is not None and f.sum_hour >= hour_limit)
+    return _FAMILY if hour_limit is not None and f.sum_hour >= hour_limit else inf
 
 
 def _hour_limit(f: Features) -> float | None:
