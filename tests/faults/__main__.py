@@ -11,7 +11,7 @@ from pathlib import Path
 warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 from tests.faults.cluster import Cluster  # noqa: E402
-from tests.faults.scenarios import SCENARIOS  # noqa: E402
+from tests.faults.scenarios import EVENTS, SCENARIOS  # noqa: E402
 from tests.faults.suite import Suite, why_no_small_disk  # noqa: E402
 from tests.kafka_node import why_not_here  # noqa: E402
 
@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
         "--only", action="append", help="scenarios with this in the name; may be repeated"
     )
     parser.add_argument("--quick", action="store_true", help="as often as in `make test`")
-    parser.add_argument("--events", type=int, default=20_000, help="simulated ones (20,000)")
+    parser.add_argument("--events", type=int, default=EVENTS, help=f"simulated ones ({EVENTS:,})")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments (1)")
     return parser.parse_args()
 

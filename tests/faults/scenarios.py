@@ -91,6 +91,9 @@ ROOMY, TIGHT = Setup(), Setup(dead_letter_bytes=300_000)
 KEYED_BY_NEITHER = Setup(instances=2, settings={"TOPICS__TIPS_KEY": "other"})
 AT_LEAST_ONCE = Setup(settings={"DELIVERY": "at_least_once"})
 
+EVENTS = 20_000
+"""Simulated ones of a stream in the long form."""
+
 SCENARIOS: Sequence[Scenario] = (
     Scenario("kill -9", faults.kill, (60, 3), ONE),
     Scenario("kill -9 of one of two", faults.kill, (40, 2), TWO),

@@ -21,7 +21,7 @@ from detector.lab.simulate import Scenario, simulate
 
 PARTITIONS = 4
 DAYS = 14
-CASES_PER_10K = {"minor": 20.0, "outsized": 40.0, "binge": 60.0}
+CASES_PER_10K = {"minor": 15.0, "outsized": 30.0, "binge": 45.0}
 MALFORMED = (b"not json", b"[1, 2]", b"\xff\xfe", b'{"event_id": "x"}', b'{"type": "nonsense"}')
 _MALFORMED_SHARE = 0.01
 _TWICE_SHARE = 0.01

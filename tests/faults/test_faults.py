@@ -14,7 +14,7 @@ import pytest
 from tests.faults.cluster import Cluster
 from tests.faults.outcome import Written, compare
 from tests.faults.proxy import HOST, Proxy
-from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.scenarios import EVENTS, SCENARIOS, Scenario
 from tests.faults.stream import make_stream
 from tests.faults.suite import Suite
 
@@ -49,6 +49,11 @@ def test_a_stream_is_the_same_every_time_and_has_everything_in_it() -> None:
     assert any(b"pk_start" in value for value in values)
     assert min(stream.ends().values()) > 300
     assert sum(stream.ends().values()) == len(values) == len(stream.by_offset())
+
+
+@pytest.mark.parametrize("longer", sorted({each.longer for each in SCENARIOS}))
+def test_the_long_form_has_room_for_its_cases(longer: int) -> None:
+    assert len(make_stream(EVENTS * longer).records) > EVENTS * longer
 
 
 def test_a_letter_that_changes_its_place_is_lost_and_different() -> None:
