@@ -97,7 +97,8 @@ class TipperStats:
     packed `Notes`.
 
     `heavy_days`: decayed count of days on which he gave a seventh of the site's extreme week or
-    more; `office_recharges_week`: those of `recharges_week` made in office hours. Of the session:
+    more, or of its large one and ten times his own usual day; `office_recharges_week`: those of
+    `recharges_week` made in office hours. Of the session:
     `combo_sum`, its last tip with those it is a combo with; `session_max`, the largest of these;
     `session_moves` from one streamer to another; and what it came to at its last tip within a PK:
     `pk_ms` (0: none), `pk_sum`, `pk_decisions`.
