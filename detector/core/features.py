@@ -29,7 +29,7 @@ from detector.core.traits import SiteTraits
 _60_DAYS_MS = 60 * DAY_MS
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 _FAR_ABOVE = log(10.0)  # a payday is three to eight usual days
-OWN_DAYS_FROM = 5
+OWN_DAYS_FROM = 7
 """Days before a tipper's own say what is far above them."""
 
 
