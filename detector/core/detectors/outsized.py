@@ -205,7 +205,7 @@ def _above_own_weeks(f: Features) -> float:
     in which he would have given his usual day's sum on every day.
     """
     site = f.typical_week
-    if site is None or f.heavy_days < _OWN_HEAVY_FROM or f.days < OWN_DAYS_FROM:
+    if site is None or f.heavy_days < _OWN_HEAVY_FROM or f.days - f.heavy_days < OWN_DAYS_FROM:
         return 0.0
     # At a steady rate both sums, each over its own time constant, are the same per day.
     novelty = _share_of((f.sum_week / 7) / (f.sum_60d / 60), _IS_NEW_AT, _IS_QUITE_NEW_AT)
