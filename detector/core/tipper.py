@@ -308,6 +308,16 @@ def appeared_ms(known: bytes, identity: str | None) -> int | None:
     return None if len(known) == _KNOWN.size else int.from_bytes(known[at + 4 : at + 10], "little")
 
 
+def count_newer(known: bytes, since_ms: int) -> int:
+    """How many of those that are remembered were first used then or later.
+
+    >>> known = remember(remember(b"", "d1", now_ms=1000), "d2", now_ms=2000)
+    >>> count_newer(known, 1000), count_newer(known, 1001), count_newer(b"", 0)
+    (2, 1, 0)
+    """
+    return sum(seen % _ONCE >= since_ms for _, seen in _KNOWN.iter_unpack(known))
+
+
 def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:
     """`known` with one more use of it, as the newest; the one used longest ago makes room.
 
