@@ -55,6 +55,7 @@ _SILENT = 0.5
 _STRONG = 1.3  # log odds of a family that needs only one other beside it
 _CONVINCING = 2.0  # nats: a child has the account for few hours, and no clue is enough alone
 _MANY_RECHARGES = 10.0  # a week: fifty a month and more (Hengqin 2024)
+_HOURS_FOR_HIGH = 10  # with tips; fewer are no life that could have changed
 _OLDER_LIFE_MS = 21 * DAY_MS
 _KNOWN_FADES_HOURS = 180 * 24
 _BENIGN_FROM = 0.4
@@ -105,6 +106,8 @@ class ChildLike:
         if len(speaking) == 2 and min(speaking.values()) < _STRONG:
             return min(score, _MEDIUM_AT_MOST)
         if sum(weight * value >= SUPPORT for weight, value in self._of(values, _SECOND)) < 2:
+            return min(score, _MEDIUM_AT_MOST)
+        if Counts.of(f.habits).hours < _HOURS_FOR_HIGH:
             return min(score, _MEDIUM_AT_MOST)
         return score
 
@@ -183,10 +186,11 @@ _TRAITS = {
     "other_holder": traits.OTHER_HOLDER, "recharges": traits.RECHARGED,
 }  # fmt: skip
 _ALL_LIFE = {
-    traits.CHILD_TIME: 0.4, traits.CHILD_ROOM: 0.4, traits.CHILD_WORDS: 0.8,
+    traits.CHILD_TIME: 0.4, traits.CHILD_ROOM: 0.4, traits.CHILD_WORDS: 1.0,
     traits.OTHER_HOLDER: 0.5, traits.RECHARGED: 0.5,
 }  # fmt: skip
-"""What a trait is worth where the account was never otherwise, and only the site is."""
+"""What a trait is worth where the account was never otherwise, and only the site is: a card or an
+hour may be an adult's custom; a child's words are a child's whenever they were said."""
 
 _FAMILIES = {clue.name: clue.family for clue in CLUES}
 
@@ -203,7 +207,7 @@ def evidence(f: Features) -> tuple[float, ...]:
         _unlike(f, counts, mask, traits.NEW_STREAMER),
         _unlike(f, counts, mask, traits.OTHER_GENRE),
         _unlike(f, counts, mask, traits.CHILD_ROOM),
-        _unlike(f, counts, mask, traits.CHILD_WORDS),
+        _child_words(f, counts, mask),
         unlike(counts, traits.ADULT_WORDS, f.site_traits.share(traits.ADULT_WORDS)),
         _unlike(f, counts, mask, traits.OTHER_HOLDER),
         _recharges(f, counts, mask),
@@ -216,13 +220,20 @@ def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
     """How surely a trait of this tip sets the recent hours apart."""
     if not mask & trait:
         return 0.0
-    site = f.site_traits.share(trait)
-    earlier = counts.earlier_share(trait, site)
-    change = unlike(counts, trait, f.site_traits.shift(trait, earlier), _CONVINCING)
+    site, change = f.site_traits.share(trait), 0.0
+    if not counts.was_always(trait):
+        earlier = counts.earlier_share(trait, site)
+        change = unlike(counts, trait, f.site_traits.shift(trait, earlier), _CONVINCING)
     all_life = _ALL_LIFE.get(trait)
     if all_life is None:
         return change
     return max(change, all_life * unlike(counts, trait, site, _CONVINCING))
+
+
+def _child_words(f: Features, counts: Counts, mask: int) -> float:
+    """A child's words; said in one hour of a life they may be anybody's: half at most."""
+    words = _unlike(f, counts, mask, traits.CHILD_WORDS)
+    return words if counts.count(traits.CHILD_WORDS) > 1 else min(0.5, words)
 
 
 def _recharges(f: Features, counts: Counts, mask: int) -> float:
