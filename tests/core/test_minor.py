@@ -188,6 +188,19 @@ def test_a_teachers_words_are_no_pupils_and_whose_mixed_ones_are_is_open() -> No
     assert lexicon.marks("妈妈下班了，我去写作业") == 0
 
 
+def test_a_net_cafes_devices_and_a_whales_large_top_ups_are_no_childs() -> None:
+    world = World(MARCH, 90)
+    for index, day in enumerate(days_from(MARCH, 84)[::2]):
+        fields = {"instrument_holder": "self", "room_category": "game"}
+        cafe = {"device_id": f"cafe{index % 5}", "streamer_id": f"n{index // 14}", **fields}
+        after_school(world, "net_cafe", 1, "18:10", 2, 30, first_day=day, **cafe)
+        own = {"device_id": f"phone{index // 30}", "streamer_id": f"s{index // 20}", **fields}
+        after_school(world, "whale", 1, "18:10", 7, 2000, first_day=day, **own)
+    world.run()
+    assert world.highest("net_cafe") < 0.2
+    assert world.worst("whale") == ""
+
+
 def test_hours_alone_never_give_even_low() -> None:
     world = World(MARCH, 70)
     adult_life(world, "t", MARCH, 50, clocks=("10:00", "14:30", "02:00"), device_id=None)

@@ -245,8 +245,12 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
     is_spent = left <= 0.25 * f.recharged_week / many
     change = _unlike(f, counts, mask, traits.RECHARGED) * strength(many / 5.0)
     # So many are unlike a grown-up, whoever else uses the account in between, unless all pay so.
-    is_rare = 1.0 - f.site_traits.share(traits.RECHARGED)
-    return max(change, is_rare * strength(many / _MANY_RECHARGES)) * (1.0 if is_spent else 0.6)
+    alike = (1.0 - f.site_traits.share(traits.RECHARGED)) * strength(many / _MANY_RECHARGES)
+    if counts.was_always(traits.RECHARGED):
+        alike *= _ALL_LIFE[traits.RECHARGED]
+    if f.typical_session is not None:  # nor is a top-up small that few spend in an evening
+        alike *= 1.0 - strength(f.recharged_week / many / f.typical_session.high)
+    return max(change, alike) * (1.0 if is_spent else 0.6)
 
 
 def _spending(f: Features) -> float:
