@@ -23,13 +23,22 @@ from detector.core.features import Features
 from detector.core.population import Z_99, Typical
 from detector.core.reasons import Reason
 from detector.core.tipper import HOUR_MS
+from detector.core.traits import RECHARGED, Counts
 
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
 _OWN_FROM = 2  # sessions, or days, to compare with: `spread` allows for how little two say
 _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
 _UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
+_SIGNS = frozenset(
+    ("session_tempo", "quickening", "accelerating", "rising", "room_hopping", "after_pk")
+)
+_SIGN_FROM = 0.25
+_MANY_RECHARGES = 10  # within a session
+_OUT_OF_CONTROL = 0.8  # medium: above the site's extreme, by somebody hardly known
+_OWN_ALONE_FROM = 8  # sessions that are a habit by themselves, whatever the site gives
 _LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
+_MEDIUM_AT_MOST = 0.89  # the same: a ceremony's night, at which supporters give without measure
 _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
@@ -80,9 +89,13 @@ class Binge:
         weight = any_of(*(reason.weight for reason in support))
         score = amount * (_AMOUNT_ALONE + (1.0 - _AMOUNT_ALONE) * weight)
         is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
+        if f.sessions < _OWN_ALONE_FROM:
+            is_uncontrolled = _is_out_of_control(f, support)
         if _is_unsure(f) and not (is_uncontrolled and f.sessions >= HABIT_FROM):
             return min(score, _LOW_AT_MOST)
-        return score
+        if is_uncontrolled and f.sessions < HABIT_FROM and not _is_unsure(f):
+            score = max(score, _OUT_OF_CONTROL * _share_of_a_run(f))
+        return min(score, _MEDIUM_AT_MOST) if f.event.room_mode == "ceremony" else score
 
     def explain(self, f: Features) -> list[Reason]:
         reasons = self._amount_reasons(f) + self._support(f)
@@ -160,8 +173,12 @@ def _amount(f: Features) -> float:
         amount = max(amount, strength(max(own)) * (0.8 + 0.2 * above_site))
     if site is not None:
         amount *= _noticeable(f.session_sum, site)
-    is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
-    return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+    return amount * _share_of_a_run(f) * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+
+
+def _share_of_a_run(f: Features) -> float:
+    """0..1: 0 where the session is one tip, 1 where its largest is half of it or less."""
+    return min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
 
 
 def _is_unsure(f: Features) -> bool:
@@ -310,10 +327,26 @@ def _recharges(f: Features) -> list[Reason]:
         return []
     usual = max(0.0, f.recharges_week - count)
     limit = _RECHARGES + usual
-    return [
-        Reason("session_recharges", "money_flow", count, usual, limit, "times", 0,
-               strength(count / limit))
-    ]  # fmt: skip
+    weight = (1.0 - _pays_as_he_goes(f)) * strength(count / limit)
+    if weight < 0.1:
+        return []
+    return [Reason("session_recharges", "money_flow", count, usual, limit, "times", 0, weight)]
+
+
+def _pays_as_he_goes(f: Features) -> float:
+    """Share of the earlier hours in which a recharge led to a tip: then more tips need more."""
+    counts = Counts.of(f.before.traits)
+    session_hours = f.event.event_time_ms // HOUR_MS - f.session_start_ms // HOUR_MS + 1
+    hours, with_it = counts.hours - session_hours, counts.count(RECHARGED) - session_hours
+    return with_it / (hours + 2.0) if with_it > 0 else 0.0
+
+
+def _is_out_of_control(f: Features, support: list[Reason]) -> bool:
+    """Recharges again and again, and two more signs: what nobody's ordinary evening is like."""
+    if f.session_recharges < _MANY_RECHARGES:
+        return False
+    codes = {reason.code for reason in support if reason.weight >= _SIGN_FROM}
+    return "session_recharges" in codes and len(codes & _SIGNS) >= 2
 
 
 def _is_occasion(f: Features) -> bool:
