@@ -65,7 +65,11 @@ def spring() -> World:
     # traps
     for account, hours_with_words in (("wifes_card_new_phone", 1), ("week_old", 3)):
         adult_life(world, account, "2026-05-20", 8, instrument_holder="other")
-        fields = {"device_id": "new", "instrument_holder": "other", "streamer_id": "n1"}
+        fields: dict[str, Any] = {
+            "device_id": "new",
+            "instrument_holder": "other",
+            "streamer_id": "n1",
+        }
         for index, day in enumerate(days_from("2026-05-28", 3)):
             said = {"message": "压岁钱没了"} if index < hours_with_words else {}
             after_school(world, account, 1, recharges=4, first_day=day, **fields, **said)
@@ -191,7 +195,7 @@ def test_a_teachers_words_are_no_pupils_and_whose_mixed_ones_are_is_open() -> No
 def test_a_net_cafes_devices_and_a_whales_large_top_ups_are_no_childs() -> None:
     world = World(MARCH, 90)
     for index, day in enumerate(days_from(MARCH, 84)[::2]):
-        fields = {"instrument_holder": "self", "room_category": "game"}
+        fields: dict[str, Any] = {"instrument_holder": "self", "room_category": "game"}
         cafe = {"device_id": f"cafe{index % 5}", "streamer_id": f"n{index // 14}", **fields}
         after_school(world, "net_cafe", 1, "18:10", 2, 30, first_day=day, **cafe)
         own = {"device_id": f"phone{index // 30}", "streamer_id": f"s{index // 20}", **fields}
