@@ -65,14 +65,11 @@ def spring() -> World:
     # traps
     for account, hours_with_words in (("wifes_card_new_phone", 1), ("week_old", 3)):
         adult_life(world, account, "2026-05-20", 8, instrument_holder="other")
-        fields: dict[str, Any] = {
-            "device_id": "new",
-            "instrument_holder": "other",
-            "streamer_id": "n1",
-        }
+        shared: dict[str, Any] = {"device_id": "new", "streamer_id": "n1"}
+        shared["instrument_holder"] = "other"
         for index, day in enumerate(days_from("2026-05-28", 3)):
-            said = {"message": "压岁钱没了"} if index < hours_with_words else {}
-            after_school(world, account, 1, recharges=4, first_day=day, **fields, **said)
+            said: dict[str, Any] = {"message": "压岁钱没了"} if index < hours_with_words else {}
+            after_school(world, account, 1, recharges=4, first_day=day, **shared, **said)
     adult_life(world, "new_phone", MARCH, 60)
     adult_life(world, "new_phone", MAY, 18, device_id="second-phone")
     adult_life(world, "new_phone_wifes_card", MARCH, 60)
