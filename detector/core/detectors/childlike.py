@@ -186,11 +186,10 @@ _TRAITS = {
     "other_holder": traits.OTHER_HOLDER, "recharges": traits.RECHARGED,
 }  # fmt: skip
 _ALL_LIFE = {
-    traits.CHILD_TIME: 0.4, traits.CHILD_ROOM: 0.4, traits.CHILD_WORDS: 1.0,
+    traits.CHILD_TIME: 0.4, traits.CHILD_ROOM: 0.4, traits.CHILD_WORDS: 0.8,
     traits.OTHER_HOLDER: 0.5, traits.RECHARGED: 0.5,
 }  # fmt: skip
-"""What a trait is worth where the account was never otherwise, and only the site is: a card or an
-hour may be an adult's custom; a child's words are a child's whenever they were said."""
+"""What a trait is worth where the account was never otherwise, and only the site is."""
 
 _FAMILIES = {clue.name: clue.family for clue in CLUES}
 
@@ -221,7 +220,8 @@ def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
     if not mask & trait:
         return 0.0
     site, change = f.site_traits.share(trait), 0.0
-    if not counts.was_always(trait):
+    # A card or an hour may be an adult's custom; a child's words are no custom of an account's.
+    if trait == traits.CHILD_WORDS or not counts.was_always(trait):
         earlier = counts.earlier_share(trait, site)
         change = unlike(counts, trait, f.site_traits.shift(trait, earlier), _CONVINCING)
     all_life = _ALL_LIFE.get(trait)
