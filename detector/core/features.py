@@ -28,6 +28,9 @@ from detector.core.traits import SiteTraits
 
 _60_DAYS_MS = 60 * DAY_MS
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+_FAR_ABOVE = log(10.0)  # a payday is three to eight usual days
+OWN_DAYS_FROM = 7
+"""Days before a tipper's own say what is far above them."""
 
 
 class Moment:
@@ -101,7 +104,7 @@ class Features:
         account_age_ms: since the account was made; None if the event does not say.
         own_spread: standard deviation of the tipper's log tips, `before.n` considered.
         heavy_days: decayed count of ended days on which he gave a seventh of the site's extreme
-            week or more.
+            week or more; or of its large one, and ten times his own usual day.
         tip_surprise: standard deviations that a tip may leave its tipper's habit by, here.
         standing, typical_peers: who his peers are, and their tips; -1 and None while unknown.
         device, instrument, streamer: how this tipper knows them; None if not said.
@@ -258,8 +261,7 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
             f.days, f.day_mean, f.day_variance = learn_mean(
                 before.days, before.day_mean, before.day_variance, log(before.day_sum)
             )
-            week = f.typical_week
-            is_heavy = week is not None and before.day_sum * 7 >= week.extreme
+            is_heavy = f.typical_week is not None and _is_heavy(before, f.typical_week)
             f.heavy_days = before.heavy_days * exp(-max(0, elapsed_ms) / _60_DAYS_MS) + is_heavy
     else:
         f.day_sum = None
@@ -268,6 +270,17 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
         f.month_sum = before.month_sum + value
     else:
         f.month_sum = value if month > before.month or not before.n else None
+
+
+def _is_heavy(before: TipperStats, week: Typical) -> bool:
+    """Whether the day that ended was a seventh of a week that is extreme for the site.
+
+    Or of one that is large for it, if it was far above this tipper's own days as well.
+    """
+    daily = before.day_sum * 7
+    if daily < week.high or daily >= week.extreme:
+        return daily >= week.extreme
+    return before.days >= OWN_DAYS_FROM and log(before.day_sum) > before.day_mean + _FAR_ABOVE
 
 
 def _add_session(f: Features, elapsed_ms: int) -> None:

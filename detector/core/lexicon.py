@@ -11,6 +11,8 @@ from collections.abc import Iterable
 CHILD, ADULT, BET = 1, 2, 4
 """Marks of a message; several may be set."""
 
+_EITHERS = CHILD | ADULT
+
 
 class Lexicon:
     """Three lists of words, in any language.
@@ -26,6 +28,8 @@ class Lexicon:
     >>> lexicon = Lexicon(child=["homework"], adult=["家长会"], bet=["单双"])
     >>> lexicon.marks("Homework done!"), lexicon.marks("homeworks"), lexicon.marks("给孩子开家长会")
     (1, 0, 2)
+    >>> lexicon.marks("no homework, 家长会")
+    0
     """
 
     def __init__(
@@ -35,12 +39,15 @@ class Lexicon:
         self._patterns = tuple((mark, pattern(words)) for mark, words in lists if words)
 
     def marks(self, text: str) -> int:
-        """The marks of a text; 0 for none."""
+        """The marks of a text; 0 for none.
+
+        Of a child's words with an adult's (我儿子放学了, 妈妈下班了) it is open whose they are.
+        """
         found = 0
         for mark, pattern in self._patterns:
             if pattern.search(text):
                 found |= mark
-        return found
+        return found & ~_EITHERS if found & _EITHERS == _EITHERS else found
 
 
 def pattern(words: Iterable[str]) -> re.Pattern[str]:

@@ -99,7 +99,8 @@ class TipperStats:
     packed `Notes`.
 
     `heavy_days`: decayed count of days on which he gave a seventh of the site's extreme week or
-    more; `office_recharges_week`: those of `recharges_week` made in office hours. Of the session:
+    more, or of its large one and ten times his own usual day; `office_recharges_week`: those of
+    `recharges_week` made in office hours. Of the session:
     `combo_sum`, its last tip with those it is a combo with; `session_max`, the largest of these;
     `session_moves` from one streamer to another; and what it came to at its last tip within a PK:
     `pk_ms` (0: none), `pk_sum`, `pk_decisions`.
@@ -307,6 +308,16 @@ def appeared_ms(known: bytes, identity: str | None) -> int | None:
     if at < 0:
         return 0
     return None if len(known) == _KNOWN.size else int.from_bytes(known[at + 4 : at + 10], "little")
+
+
+def count_newer(known: bytes, since_ms: int) -> int:
+    """How many of those that are remembered were first used then or later.
+
+    >>> known = remember(remember(b"", "d1", now_ms=1000), "d2", now_ms=2000)
+    >>> count_newer(known, 1000), count_newer(known, 1001), count_newer(b"", 0)
+    (2, 1, 0)
+    """
+    return sum(seen % _ONCE >= since_ms for _, seen in _KNOWN.iter_unpack(known))
 
 
 def remember(known: bytes, identity: str | None, now_ms: int) -> bytes:

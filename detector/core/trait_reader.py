@@ -1,7 +1,8 @@
 """Sees what one tip is like: which traits it has, what kind of room, whether it buys a perk.
 
 Everything is relative to the account's own life: a device or a streamer is new only if it appeared
-well after the account's first tip, and not long ago.
+well after the account's first tip, and not long ago. A second user comes with a device of his own;
+of somebody whose devices change all the time a new one says nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from zlib import crc32
 from detector.core import traits
 from detector.core.features import Features
 from detector.core.lexicon import ADULT, CHILD, pattern
-from detector.core.tipper import DAY_MS, HOUR_MS, TipperStats, appeared_ms
+from detector.core.tipper import DAY_MS, HOUR_MS, TipperStats, appeared_ms, count_newer
 
 _NEW_MS = 21 * DAY_MS
 _LIFE_MS = 3 * DAY_MS  # what an account had before it counts as before
+_ROTATING = 2  # other new devices beside a new one: a net café's, or changed at every visit
 _GENRE_LEAD = 3
 _RECHARGED_MS = 120_000
 _RECHARGE_COUNTS_MS = 14 * DAY_MS
@@ -62,7 +64,9 @@ class TraitReader:
             newest_ms = max(life_from_ms, at_ms - _NEW_MS)
             device_ms = appeared_ms(before.devices, event.device_id)
             if device_ms is not None and (device_ms >= newest_ms or not device_ms):
-                mask |= traits.NEW_DEVICE
+                others = count_newer(before.devices, newest_ms) - (device_ms > 0)
+                if others < _ROTATING:
+                    mask |= traits.NEW_DEVICE
             streamer_ms = appeared_ms(before.streamers, event.streamer_id)
             if streamer_ms is not None and (streamer_ms >= newest_ms or not streamer_ms):
                 mask |= traits.NEW_STREAMER

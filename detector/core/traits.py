@@ -129,6 +129,13 @@ class Counts(NamedTuple):
         with_it = max(0.0, self.ever[place] - self.recent[place])
         return (with_it + _SITE_WORTH * site_share) / (hours + _SITE_WORTH)
 
+    def was_always(self, trait: int) -> bool:
+        """Whether the earlier hours had the trait as often as the recent ones, or more often."""
+        place = trait.bit_length()
+        hours = self.ever[0] - self.recent[0]
+        with_it = self.ever[place] - self.recent[place]
+        return hours > 0.0 and with_it * self.recent[0] >= self.recent[place] * hours
+
 
 def unlike(counts: Counts, trait: int, expected: float, convincing: float = _CONVINCING) -> float:
     """How surely the recent hours have the trait more often than `expected`, 0..1.

@@ -88,6 +88,47 @@ def test_recharging_again_and_again_within_the_session_is_a_family_of_its_own() 
     assert "session_recharges" not in plain.codes.get("binge", set())
 
 
+def test_above_the_sites_extreme_with_recharges_again_and_again_a_stranger_is_told() -> None:
+    def first_session(**more: Any) -> str | None:
+        site = Site()
+        site.run("n", [12 + 4 * index for index in range(30)], **more)
+        return site.worst("binge")
+
+    assert first_session(gap_s=lambda i: max(6, 150 - 6 * i), recharge_every=2) == "medium"
+    assert first_session(gap_s=steady(150)) in (None, "low")
+
+
+def test_a_few_sessions_of_little_are_no_habit_to_run_away_from() -> None:
+    def third_evening(tips: int, recharge_every: int) -> str | None:
+        site = Site()
+        site.habit("t", (1,), 4)
+        site.run("t", [10] * tips, steady(60), recharge_every=recharge_every)
+        return site.worst("binge")
+
+    assert third_evening(10, 2) in (None, "low")
+    # Fifteen recharges, and thirty tips instead of one.
+    assert third_evening(30, 2) in ("medium", "high")
+
+
+def test_who_pays_for_each_evening_anew_recharges_more_for_a_longer_one() -> None:
+    site = Site()
+    for day in range(20):
+        at_ms = EVENING_MS - (20 - day) * DAY_MS
+        site.run("t", [20, 30], steady(90), at_ms, recharge_every=1)
+    site.run("t", [60] * 8, steady(200), recharge_every=1)
+    assert "session_recharges" not in site.codes.get("binge", set())
+
+
+def test_a_ceremonys_night_is_medium_at_most() -> None:
+    def night(mode: str) -> str | None:
+        site = accustomed()
+        site.run("t", [1000] * 40, steady(90), recharge_every=3, room_mode=mode)
+        return site.worst("binge")
+
+    assert night("ceremony") == "medium"
+    assert night("normal") == "high"
+
+
 def test_a_new_accounts_first_session_is_medium_at_most() -> None:
     site = Site()
     site.run("n", [1000] * 30, steady(40))

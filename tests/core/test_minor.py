@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from detector.core.detectors.childlike import CLUES, ChildLike
+from detector.core.lexicon import ADULT, CHILD
 from detector.core.reasons import FAMILIES
 from detector.core.wording import WORDS
 from tests.core.lives import World, adult_life, at, days_from
+from tests.engines import settings
 
 MAY, MARCH, JUNE = "2026-05-11", "2026-03-02", "2026-06-01"  # all of them Mondays
 
@@ -61,6 +63,13 @@ def spring() -> World:
         room_category="kids", instrument_holder="other",
     )  # fmt: skip
     # traps
+    for account, hours_with_words in (("wifes_card_new_phone", 1), ("week_old", 3)):
+        adult_life(world, account, "2026-05-20", 8, instrument_holder="other")
+        shared: dict[str, Any] = {"device_id": "new", "streamer_id": "n1"}
+        shared["instrument_holder"] = "other"
+        for index, day in enumerate(days_from("2026-05-28", 3)):
+            said: dict[str, Any] = {"message": "压岁钱没了"} if index < hours_with_words else {}
+            after_school(world, account, 1, recharges=4, first_day=day, **shared, **said)
     adult_life(world, "new_phone", MARCH, 60)
     adult_life(world, "new_phone", MAY, 18, device_id="second-phone")
     adult_life(world, "new_phone_wifes_card", MARCH, 60)
@@ -106,6 +115,13 @@ def test_a_childs_use_of_an_adults_account_is_found(
 )  # fmt: skip
 def test_an_adults_change_of_life_is_silent(spring: World, account: str) -> None:
     assert spring.worst(account) == ""
+
+
+def test_a_card_used_since_the_first_tip_is_no_change_and_a_week_of_life_no_proof(
+    spring: World,
+) -> None:
+    assert spring.worst("wifes_card_new_phone") in ("", "low")
+    assert spring.worst("week_old") == "medium"
 
 
 def test_the_crowd_is_silent(spring: World) -> None:
@@ -162,6 +178,28 @@ def test_devices_that_change_at_every_visit_are_no_second_persona() -> None:
                 world.tip(f"t{tipper}", 5, at(day, "18:30", gift * 60 + tipper), **fields)
     world.run()
     assert max(world.highest(f"t{tipper}") for tipper in range(40)) < 0.5
+
+
+def test_a_teachers_words_are_no_pupils_and_whose_mixed_ones_are_is_open() -> None:
+    lexicon = settings().make_lexicon()
+    assert lexicon.marks("作业写完了") == lexicon.marks("放学啦") == CHILD
+    assert not lexicon.marks("刚改完作业") & CHILD
+    assert not lexicon.marks("我们班学生期末考得不错") & CHILD
+    assert lexicon.marks("备课到现在") == ADULT
+    assert lexicon.marks("妈妈下班了，我去写作业") == 0
+
+
+def test_a_net_cafes_devices_and_a_whales_large_top_ups_are_no_childs() -> None:
+    world = World(MARCH, 90)
+    for index, day in enumerate(days_from(MARCH, 84)[::2]):
+        fields: dict[str, Any] = {"instrument_holder": "self", "room_category": "game"}
+        cafe = {"device_id": f"cafe{index % 5}", "streamer_id": f"n{index // 14}", **fields}
+        after_school(world, "net_cafe", 1, "18:10", 2, 30, first_day=day, **cafe)
+        own = {"device_id": f"phone{index // 30}", "streamer_id": f"s{index // 20}", **fields}
+        after_school(world, "whale", 1, "18:10", 7, 2000, first_day=day, **own)
+    world.run()
+    assert world.highest("net_cafe") < 0.2
+    assert world.worst("whale") == ""
 
 
 def test_hours_alone_never_give_even_low() -> None:

@@ -89,6 +89,29 @@ def test_recharged_in_office_hours_on_working_days_they_are_high() -> None:
     assert "office_recharges" in site.codes["outsized"]
 
 
+def beside_a_whale(sums: dict[int, int]) -> set[str]:
+    """Severities of somebody who gives 20 every evening where a whale gives 18,000.
+
+    On some days he gives another sum, in ten tips.
+    """
+    site = Site()
+    found: set[str] = set()
+
+    def spend(day: int, at_ms: int) -> None:
+        for index in range(3):
+            site.tip("whale", 6000, at_ms + index * 5 * MINUTE_MS)
+        for index in range(10):
+            decision = site.tip("cashier", sums.get(day, 20) / 10, at_ms + index * 5 * MINUTE_MS)
+            found.update(flag.severity for flag in decision.flags if flag.kind == "outsized")
+
+    live(site, 40, spend, crowd_a_day=200)
+    return found
+
+
+def test_weeks_a_hundred_times_the_own_are_medium_though_a_whale_gives_more_every_week() -> None:
+    assert "medium" in beside_a_whale({day: 2000 for day in range(25, 40)})
+
+
 def test_a_huge_first_tip_is_low_and_of_an_account_two_days_old_it_is_more() -> None:
     unknown, new = Site(), Site()
     unknown.tip("n", 10_000, NOON_MS)
@@ -138,6 +161,11 @@ def test_a_whale_of_months_with_one_card_is_silent_for_months() -> None:
     live(site, 100, spend, crowd_a_day=100)
     assert site.worst("outsized") in QUIET
     assert not [day for day in said if day >= 40]
+
+
+def test_paydays_and_a_binge_of_one_evening_are_no_weeks_above_the_own() -> None:
+    paydays = {day: 160 for day in (14, 15, 28, 29)}
+    assert beside_a_whale({**paydays, 34: 2000}) <= {"low"}
 
 
 def test_a_whale_who_was_always_one_is_low_at_most_when_the_detector_is_new() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from detector.core.claimants import Claimants
@@ -54,6 +56,13 @@ def spring() -> World:
     adult_life(world, "named_late", MARCH, 80, real_name=False)
     adult_life(world, "named_late", "2026-06-02", 3, real_name=True, tipper_age=41)
     world.claim("named_late", CLAIMED)
+    for account, claimed, said in (
+        ("chats", 1000, "下班了，老婆不在"), ("mute", 1000, ""), ("own_part", 400, "下班了"),
+    ):  # fmt: skip
+        for index, day in enumerate(days_from(MAY, 25)):
+            words = {"message": said} if index % 3 == 0 else {}
+            world.tip(account, 40, at(day, "21:30"), **phone, **words)
+        world.claim(account, CLAIMED, claimed, claimant_id=account)
     # honest ones
     adult_life(world, "parent", MARCH, 60, tipper_age=40, real_name=True)
     after_school(world, "parent", 26, device_id="parent-phone", room_category="game")
@@ -86,6 +95,7 @@ def spring() -> World:
         ("agents4", {"high"}, {"refund_claimant"}),
         ("victim5", {"medium"}, {"refund_claimant"}),
         ("named_late", {"low", "medium"}, {"refund_named_late"}),
+        ("chats", {"medium"}, {"refund_adult_words", "refund_no_break"}),
     ],
 )
 def test_a_claim_against_all_that_the_account_was_is_found(
@@ -97,7 +107,18 @@ def test_a_claim_against_all_that_the_account_was_is_found(
 
 @pytest.mark.parametrize(
     "account",
-    ["parent", "mother", "declared", "sibling", "unseen_child", "stranger", "cheated", "victim0"],
+    [
+        "parent",
+        "mother",
+        "declared",
+        "sibling",
+        "unseen_child",
+        "stranger",
+        "cheated",
+        "victim0",
+        "mute",
+        "own_part",
+    ],
 )
 def test_an_honest_first_claim_is_silent(spring: World, account: str) -> None:
     assert spring.worst(account, KIND) == ""
@@ -125,6 +146,17 @@ def test_a_confirmed_minor_may_claim_whatever_the_account_was() -> None:
         return world.highest("t", KIND)
 
     assert claimed(True) < 0.3 < 0.75 < claimed(False)
+
+
+def test_an_account_made_long_ago_has_lived_so_long() -> None:
+    def claimed(**more: Any) -> float:
+        world = World(MARCH, 5, tippers=1)
+        adult_life(world, "t", MARCH, 30)
+        world.claim("t", at("2026-04-02"), 100, **more)
+        world.run()
+        return world.highest("t", KIND)
+
+    assert claimed(account_created_at=at("2024-01-01")) > claimed() * 1.2
 
 
 def test_claims_again_and_again_weigh_more_and_what_speaks_for_them_is_told() -> None:

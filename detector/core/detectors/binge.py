@@ -25,6 +25,7 @@ from detector.core.features import Features
 from detector.core.population import Z_99, Typical
 from detector.core.reasons import Reason
 from detector.core.tipper import HOUR_MS
+from detector.core.traits import RECHARGED, Counts
 
 _DECISIONS_FROM = 3  # a short run of high tips; one or two are single tips
 _AMOUNT_ALONE = 0.55  # below low as shipped: a session's sum alone is no binge
@@ -36,7 +37,14 @@ _FAMILY = 0.35  # strength from which a family says something
 _BEYOND_DOUBT = 0.9  # three times the limit
 _HOURS_KNOWN = 2.0  # of one session, where no other is known
 _UNCONTROLLED = frozenset(("session_recharges", "quickening", "accelerating"))
+_SIGNS = frozenset(
+    ("session_tempo", "quickening", "accelerating", "rising", "room_hopping", "after_pk")
+)
+_SIGN_FROM = 0.25
+_MANY_RECHARGES = 10  # within a session
+_OUT_OF_CONTROL = 0.8  # medium: above the site's extreme, by somebody hardly known
 _LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
+_MEDIUM_AT_MOST = 0.89  # the same: a ceremony's night, a stranger, or few sessions left by little
 _HANDFUL = 5.0  # decisions that are no long session for anybody
 _UNKNOWN_TIPS_LIMIT = 15.0  # while neither the tipper's nor the site's sessions are known
 _GAPS_FROM = 5
@@ -90,10 +98,18 @@ class Binge:
         second = sorted((*families.values(), 0.0, 0.0))[-2]
         if max(families.get("tempo", 0.0), families.get("money_flow", 0.0)) < _AT_LIMIT:
             return min(score, _LOW_AT_MOST)
-        is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
-        if _is_unsure(f) and not (is_uncontrolled and second >= _agreement(f)):
-            return min(score, _LOW_AT_MOST)
-        return corroborated(score, second)
+        most = _MEDIUM_AT_MOST if f.event.room_mode == "ceremony" else 1.0
+        if f.sessions < HABIT_FROM:
+            most = _MEDIUM_AT_MOST
+        if _is_unsure(f):
+            is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
+            if not (is_uncontrolled and second >= _agreement(f)):
+                return min(score, _LOW_AT_MOST)
+            if f.sessions < _SETTLED:
+                most = _MEDIUM_AT_MOST
+        elif f.sessions < HABIT_FROM and _is_out_of_control(f, support):
+            score = max(score, _OUT_OF_CONTROL * _share_of_a_run(f))
+        return min(corroborated(score, second), most)
 
     def explain(self, f: Features) -> list[Reason]:
         reasons = self._amount_reasons(f) + self._support(f)
@@ -181,8 +197,12 @@ def _amount(f: Features) -> float:
         amount = max(amount, strength(max(own)) * (0.8 + 0.2 * above_site))
     if site is not None:
         amount *= _noticeable(f.session_sum, site)
-    is_run = min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
-    return amount * is_run * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+    return amount * _share_of_a_run(f) * (0.5 + 0.5 * min(1.0, _gift_size(f)))
+
+
+def _share_of_a_run(f: Features) -> float:
+    """0..1: 0 where the session is one tip, 1 where its largest is half of it or less."""
+    return min(1.0, 2.0 * (1.0 - f.session_max / f.session_sum))
 
 
 def _is_unsure(f: Features) -> bool:
@@ -373,10 +393,26 @@ def _recharges(f: Features) -> list[Reason]:
         return []
     usual = max(0.0, f.recharges_week - count)
     limit = _RECHARGES + usual
-    return [
-        Reason("session_recharges", "money_flow", count, usual, limit, "times", 0,
-               strength(count / limit))
-    ]  # fmt: skip
+    weight = (1.0 - _pays_as_he_goes(f)) * strength(count / limit)
+    if weight < 0.1:
+        return []
+    return [Reason("session_recharges", "money_flow", count, usual, limit, "times", 0, weight)]
+
+
+def _pays_as_he_goes(f: Features) -> float:
+    """Share of the earlier hours in which a recharge led to a tip: then more tips need more."""
+    counts = Counts.of(f.before.traits)
+    session_hours = f.event.event_time_ms // HOUR_MS - f.session_start_ms // HOUR_MS + 1
+    hours, with_it = counts.hours - session_hours, counts.count(RECHARGED) - session_hours
+    return with_it / (hours + 2.0) if with_it > 0 else 0.0
+
+
+def _is_out_of_control(f: Features, support: list[Reason]) -> bool:
+    """Recharges again and again, and two more signs: what nobody's ordinary evening is like."""
+    if f.session_recharges < _MANY_RECHARGES:
+        return False
+    codes = {reason.code for reason in support if reason.weight >= _SIGN_FROM}
+    return "session_recharges" in codes and len(codes & _SIGNS) >= 2
 
 
 def _is_occasion(f: Features) -> bool:

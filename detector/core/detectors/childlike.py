@@ -56,6 +56,7 @@ _STRONG = 1.3  # log odds of a family that needs only one other beside it
 _CONVINCING = 2.0  # nats: a child has the account for few hours, and no clue is enough alone
 _SMALL_CHANGE = 0.1  # share of the week's recharges
 _MANY_RECHARGES = 10.0  # a week: fifty a month and more (Hengqin 2024)
+_HOURS_FOR_HIGH = 10  # with tips; fewer are no life that could have changed
 _OLDER_LIFE_MS = 21 * DAY_MS
 _KNOWN_FADES_HOURS = 180 * 24
 _BENIGN_FROM = 0.4
@@ -106,6 +107,8 @@ class ChildLike:
         if len(speaking) == 2 and min(speaking.values()) < _STRONG:
             return min(score, _MEDIUM_AT_MOST)
         if sum(weight * value >= SUPPORT for weight, value in self._of(values, _SECOND)) < 2:
+            return min(score, _MEDIUM_AT_MOST)
+        if Counts.of(f.habits).hours < _HOURS_FOR_HIGH:
             return min(score, _MEDIUM_AT_MOST)
         return score
 
@@ -204,7 +207,7 @@ def evidence(f: Features) -> tuple[float, ...]:
         _unlike(f, counts, mask, traits.NEW_STREAMER),
         _unlike(f, counts, mask, traits.OTHER_GENRE),
         _unlike(f, counts, mask, traits.CHILD_ROOM),
-        _unlike(f, counts, mask, traits.CHILD_WORDS),
+        _child_words(f, counts, mask),
         unlike(counts, traits.ADULT_WORDS, f.site_traits.share(traits.ADULT_WORDS)),
         _unlike(f, counts, mask, traits.OTHER_HOLDER),
         _recharges(f, counts, mask),
@@ -217,13 +220,21 @@ def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
     """How surely a trait of this tip sets the recent hours apart."""
     if not mask & trait:
         return 0.0
-    site = f.site_traits.share(trait)
-    earlier = counts.earlier_share(trait, site)
-    change = unlike(counts, trait, f.site_traits.shift(trait, earlier), _CONVINCING)
+    site, change = f.site_traits.share(trait), 0.0
+    # A card or an hour may be an adult's custom; a child's words are no custom of an account's.
+    if trait == traits.CHILD_WORDS or not counts.was_always(trait):
+        earlier = counts.earlier_share(trait, site)
+        change = unlike(counts, trait, f.site_traits.shift(trait, earlier), _CONVINCING)
     all_life = _ALL_LIFE.get(trait)
     if all_life is None:
         return change
     return max(change, all_life * unlike(counts, trait, site, _CONVINCING))
+
+
+def _child_words(f: Features, counts: Counts, mask: int) -> float:
+    """A child's words; said in one hour of a life they may be anybody's: half at most."""
+    words = _unlike(f, counts, mask, traits.CHILD_WORDS)
+    return words if counts.count(traits.CHILD_WORDS) > 1 else min(0.5, words)
 
 
 def _recharges(f: Features, counts: Counts, mask: int) -> float:
@@ -236,8 +247,12 @@ def _recharges(f: Features, counts: Counts, mask: int) -> float:
     is_spent = left <= max(0.25 / many, _SMALL_CHANGE) * f.recharged_week
     change = _unlike(f, counts, mask, traits.RECHARGED) * strength(many / 5.0)
     # So many are unlike a grown-up, whoever else uses the account in between, unless all pay so.
-    is_rare = 1.0 - f.site_traits.share(traits.RECHARGED)
-    return max(change, is_rare * strength(many / _MANY_RECHARGES)) * (1.0 if is_spent else 0.6)
+    alike = (1.0 - f.site_traits.share(traits.RECHARGED)) * strength(many / _MANY_RECHARGES)
+    if counts.was_always(traits.RECHARGED):
+        alike *= _ALL_LIFE[traits.RECHARGED]
+    if f.typical_session is not None:  # nor is a top-up small that few spend in an evening
+        alike *= 1.0 - strength(f.recharged_week / many / f.typical_session.high)
+    return max(change, alike) * (1.0 if is_spent else 0.6)
 
 
 def _spending(f: Features) -> float:

@@ -2,9 +2,10 @@
 
 Two shapes. A single tip is judged against the tipper's own tips first, against those of the same
 standing second; an account without a history only against the site. A sustained one (the shape of
-embezzled money: weeks of tips far above everybody's) is judged by the tipper's week against the
-site's weeks, and only while it is new for this tipper: a whale with a long, steady history is no
-case. The tips of the streamer's room are not known here.
+embezzled money: weeks of tips far above everybody's, or above the own) is judged by the tipper's
+week against the site's weeks, or by his days against his own, and only while it is new for this
+tipper: a whale with a long, steady history is no case. The tips of the streamer's room are not
+known here.
 
 Amounts have heavy tails, so amount alone is never high, and one comparison alone never medium.
 Where a custom explains why a tip is unlike the tipper's others (a number of affection, a combo of
@@ -17,7 +18,7 @@ from math import exp, sqrt
 
 from detector.core.detectors.account import account_reasons, is_new_account
 from detector.core.evidence import HABIT_FROM, any_of, corroborated, habit_limit, strength
-from detector.core.features import Features
+from detector.core.features import OWN_DAYS_FROM, Features
 from detector.core.population import Typical
 from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS
@@ -41,6 +42,8 @@ _IS_NEW_AT = 1.5  # times the rate of the last two months; 60 days of one rate g
 _IS_QUITE_NEW_AT = 3.5  # two and a half weeks of a rate unlike that before
 _ROSE_FROM, _ROSE_TO = 1.2, 2.0  # times the shift of a rate that is steady since first seen
 _YOUNG_MS = 60 * DAY_MS
+_OWN_HEAVY_FROM, _OWN_HEAVY_DAYS = 2.5, 2.0  # three of them score 0.69, four 0.8
+_OWN_WEEKS = 4.0  # times a week of usual days
 _OFFICE_SHARE = 45 / 168  # of the hours of a week
 _RECHARGES_FROM = 2.5  # decayed: three within a few days
 
@@ -62,13 +65,14 @@ class Outsized:
         self._scale = scale
 
     def score(self, f: Features) -> float:
-        score = max(_single(f), _sustained(f))
+        score = max(_single(f), _sustained(f), _above_own_weeks(f))
         if score < 0.3:
             return score
         return corroborated(score, any_of(*(reason.weight for reason in _support(f))))
 
     def explain(self, f: Features) -> list[Reason]:
-        reasons = self._sustained_reasons(f) if _sustained(f) >= 0.4 else []
+        is_sustained = max(_sustained(f), _above_own_weeks(f)) >= 0.4
+        reasons = self._sustained_reasons(f) if is_sustained else []
         if _single(f) >= 0.4:
             reasons += self._single_reasons(f)
         return reasons + _support(f) + self._customs(f)
@@ -99,10 +103,10 @@ class Outsized:
         if site is None:
             return []
         usual = 7 * (f.sum_60d - f.sum_week) / 53
+        limit = site.extreme if f.sum_week >= site.extreme else site.high
         reasons = [
             Reason("sustained_week", "amount", f.sum_week / scale, max(0.0, usual) / scale,
-                   site.extreme / scale, self._unit, f.before.n,
-                   strength(f.sum_week / site.extreme))
+                   limit / scale, self._unit, f.before.n, strength(f.sum_week / limit))
         ]  # fmt: skip
         if f.heavy_days >= 2.0:
             reasons.append(
@@ -215,6 +219,23 @@ def _sustained(f: Features) -> float:
     return score * (_ONE_COMPARISON + (1.0 - _ONE_COMPARISON) * rise)
 
 
+def _above_own_weeks(f: Features) -> float:
+    """Several days far above the tipper's own, in a week that is large for the site.
+
+    The case's accountant lived on 2,500 a month: what great tippers give every week is no measure
+    of such a one. Several days, since a payday or a binge is one or two; and a week many times one
+    in which he would have given his usual day's sum on every day.
+    """
+    site = f.typical_week
+    if site is None or f.heavy_days < _OWN_HEAVY_FROM or f.days - f.heavy_days < OWN_DAYS_FROM:
+        return 0.0
+    # At a steady rate both sums, each over its own time constant, are the same per day.
+    novelty = _share_of((f.sum_week / 7) / (f.sum_60d / 60), _IS_NEW_AT, _IS_QUITE_NEW_AT)
+    own = strength(f.sum_week / (_OWN_WEEKS * 7 * exp(f.day_mean)))
+    lasting = strength(f.heavy_days / _OWN_HEAVY_DAYS)
+    return novelty * own * lasting * min(1.0, f.sum_week / site.high)
+
+
 def _share_of(value: float, zero: float, one: float) -> float:
     """Where a value lies between what counts for nothing and what counts in full, 0..1."""
     return min(1.0, max(0.0, (value - zero) / (one - zero)))
@@ -248,7 +269,7 @@ def _is_love_number(f: Features) -> bool:
     if not any(str(figure).strip("0") in _LOVE_NUMBERS for figure in written):
         return False
     known, site = f.streamer, f.typical_tip
-    if site is not None and f.value <= _MODEST * site.extreme and f.before.n >= HABIT_FROM:
+    if site is not None and f.value <= _MODEST * site.extreme:
         return True
     return (
         known is not None

@@ -32,7 +32,8 @@ CLUES = (
     Clue("adult_life", "identity", 1.5, "a long, even life as an adult's account"),
     Clue("one_device", "device", 0.8, "one device and the holder's own instrument all along"),
     Clue("adult_age", "identity", 0.4, "age verified as an adult's: weak, the parent's may be"),
-    Clue("adult_words", "content", 2.0, "adult chat throughout (2020 Su 08 Min Zhong 3261)"),
+    Clue("adult_words", "content", 3.0, "adult chat throughout (2020 Su 08 Min Zhong 3261)"),
+    Clue("no_break", "identity", 1.2, "all of it is claimed, and nowhere did the user change"),
     Clue("perks", "money_flow", 3.0, "monthly 舰长 for the gifts that come with it, then a claim"),
     Clue("claimant", "identity", 4.6, "one minor or guardian over several accounts"),
     Clue(
@@ -48,6 +49,9 @@ _ADULT_SHARE = 0.25
 _MOST_OF_IT = 0.5  # of the decayed sum of 60 days
 _ASKS_FOR_IT = 0.6
 _LIFE_DAYS, _LIFE_HOURS = 60.0, 25.0
+_SOME_WORDS = 0.65  # of the weight of words while it is open whether they came with claimed tips
+_NEARLY_ALL = 0.6  # of the decayed sum of 60 days; less leaves an adult's part
+_BREAK_HOURS = 10.0  # hours of tips that would show another user
 _PERK_COUNTS_HOURS = 35 * 24
 _NAMED_COUNTS_HOURS = 7 * 24
 _DECLARED_FADES_MS = 365 * DAY_MS
@@ -121,7 +125,8 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "adult_life": _adult_life(claim) * (1.0 - child),
         "one_device": _one_device(claim),
         "adult_age": 1.0 if claim.notes.facts & ADULT_AGE else 0.0,
-        "adult_words": strength(claim.counts.count(traits.ADULT_WORDS) / 1.5),
+        "adult_words": _adult_words(claim),
+        "no_break": _no_break(claim, child),
         "perks": _perks(claim),
         "claimant": strength((claim.accounts - 1.0) / _SIBLINGS) if claim.accounts > 1 else 0.0,
         "claimed_before": strength(claim.notes.claims / 2.0),
@@ -153,11 +158,34 @@ def _claimed_share(claim: Claim) -> float:
     return strength(claimed / (_MOST_OF_IT * tipper.sum_60d)) if tipper.n else 0.0
 
 
-def _adult_life(claim: Claim) -> float:
-    tipper = claim.tipper
+def _claims_all(claim: Claim) -> float:
+    """0..1: how nearly the claim leaves nothing that an adult would have given of late."""
+    tipper, claimed = claim.tipper, claim.event.value_minor or 0
     if not tipper.n:
         return 0.0
-    days = (claim.event.event_time_ms - tipper.first_ms) / DAY_MS
+    return min(1.0, max(0.0, (claimed / tipper.sum_60d - _NEARLY_ALL) / (1.0 - _NEARLY_ALL)))
+
+
+def _adult_words(claim: Claim) -> float:
+    """Adult words, and most where the tips that they came with are claimed as a child's."""
+    words = strength(claim.counts.count(traits.ADULT_WORDS) / 1.5)
+    return words * (_SOME_WORDS + (1.0 - _SOME_WORDS) * _claims_all(claim))
+
+
+def _no_break(claim: Claim, child: float) -> float:
+    """All is claimed, and in many hours no trait of a child or a second user was ever seen."""
+    hours = strength(claim.counts.hours / _BREAK_HOURS)
+    return _claims_all(claim) * hours * (1.0 - child) ** 2
+
+
+def _adult_life(claim: Claim) -> float:
+    tipper, event = claim.tipper, claim.event
+    if not tipper.n:
+        return 0.0
+    since_ms = tipper.first_ms
+    if event.account_created_ms is not None:  # it may have lived before it was seen
+        since_ms = min(since_ms, event.account_created_ms)
+    days = (event.event_time_ms - since_ms) / DAY_MS
     return strength(days / _LIFE_DAYS) * strength(claim.counts.hours / _LIFE_HOURS)
 
 
@@ -220,6 +248,8 @@ def _figures(name: str, claim: Claim) -> tuple[float, str, int]:
         return counts.share(traits.ADULT_TIME), "share", counts.hours
     if name == "adult_life":
         return (claim.event.event_time_ms - tipper.first_ms) / DAY_MS, "days", tipper.n
+    if name == "no_break":
+        return 1.0, "times", counts.hours
     if name == "adult_words":
         return counts.count(traits.ADULT_WORDS), "times", counts.hours
     if name == "perks":

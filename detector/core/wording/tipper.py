@@ -186,6 +186,11 @@ TIPPER: dict[str, tuple[str, str]] = {
         "An adult's words came with tips in {observed} of {n} hours",
         "{n}个打赏时段中有{observed}个出现成年人用语",
     ),
+    "refund_no_break": (
+        "Nearly all that the account gave is claimed, and in {n} hours with tips nothing showed a "
+        "child or another user",
+        "几乎全部打赏都被申请退款，而{n}个打赏时段中未见未成年人或他人使用的迹象",
+    ),
     "refund_perks": (
         "{observed} gifts with lasting rights or goods (such as 舰长) were bought before the claim",
         "申请退款前购买过{observed}次附带权益或实物的礼物（如舰长）",
