@@ -200,12 +200,14 @@ def test_no_node_outlives_an_interrupted_test_run(tmp_path: Path, number: signal
         "    time.sleep(600)\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", tmp_path, test]
-    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # nohup ignores it
+    )  # fmt: skip
     try:
         while not pid_file.exists() or not pid_file.read_text():
             assert run.poll() is None, "the inner run ended before its node was up"
             time.sleep(0.05)
-        time.sleep(0.5)  # so that it sleeps by now: in a finalizer the signal would be swallowed
         run.send_signal(number)
         run.wait(30)
     finally:
