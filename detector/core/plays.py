@@ -16,7 +16,9 @@ from detector.core.tipper import DAY_MS
 JUST_MS = 10 * 60_000
 """A stake is no older than this when its prize comes."""
 
-_FORGOTTEN_AFTER_MS = 10 * DAY_MS  # time constant
+FORGOTTEN_AFTER_MS = 10 * DAY_MS
+"""Time constant: games of a month ago say little."""
+
 _ONE_DRAW_MS = 15_000  # prizes so close together are of one draw
 _MAX_CODES = 8
 _MAX_WINNERS = 16
@@ -112,7 +114,7 @@ class Plays:
     def _fade(self, at_ms: int) -> None:
         if at_ms <= self._at_ms:
             return
-        kept = exp((self._at_ms - at_ms) / _FORGOTTEN_AFTER_MS)
+        kept = exp((self._at_ms - at_ms) / FORGOTTEN_AFTER_MS)
         self._at_ms = at_ms
         self.wins *= kept
         self.strays *= kept

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from detector.core.crowd import LARGEST, MAX_TIPPERS, ROUND, ROUND_BEFORE
+from detector.core.plays import JUST_MS
 from detector.core.tipper import HOUR_MS
 
 MAX_WINDOWS = 12
@@ -32,7 +33,6 @@ _UNSURE_GAPS = 4.0
 _SILENCE_SHARE = 0.5  # of the window's length
 _LONGEST_MS = HOUR_MS  # a round is minutes; longer is an evening
 _PAID_WITHIN_MS = 24 * HOUR_MS
-_JUST_MS = 10 * 60_000  # after the round's last stake
 _HALVE_AT = 4_000  # tips of one code, so that its share in rounds follows
 
 
@@ -228,7 +228,7 @@ class Rounds:
         Nothing of a round that ended a while ago: everybody has been in some round.
         """
         for found in reversed(self.past):
-            if found.serial == serial and at_ms - found.end_ms <= _JUST_MS:
+            if found.serial == serial and at_ms - found.end_ms <= JUST_MS:
                 return max(0.0, 1.0 - found.tippers / max(1, crowd))
         return 0.0
 

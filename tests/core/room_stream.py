@@ -78,6 +78,12 @@ def severities(decisions: list[Decision], kind: str) -> set[str]:
     return {flag.severity for each in decisions for flag in each.flags if flag.kind == kind}
 
 
+def codes(decisions: list[Decision]) -> set[str]:
+    """The codes of all reasons of all flags."""
+    flags = (flag for decision in decisions for flag in decision.flags)
+    return {reason["code"] for flag in flags for reason in flag.record["reasons"]}
+
+
 def scores(decisions: list[Decision], kind: str) -> list[float]:
     """The scores of one kind, 0.0 where there is none."""
     return [decision.scores.get(kind, 0.0) for decision in decisions]

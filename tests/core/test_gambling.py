@@ -13,6 +13,7 @@ from tests.core.room_stream import (
     SECOND_MS,
     START_MS,
     RoomStream,
+    codes,
     scores,
     severities,
 )
@@ -90,8 +91,7 @@ def test_counts_of_one_gift_and_plain_amounts_are_two_outcomes_as_well() -> None
             stream.payout(f"p{number}", 90, at_ms + MINUTE_MS, reason="rebate")
         found = stream.run()
         assert "high" in severities(found, "gambling")
-        codes = {r["code"] for d in found for f in d.flags for r in f.record["reasons"]}
-        assert "two_outcomes" in codes
+        assert "two_outcomes" in codes(found)
 
 
 def test_without_payouts_rounds_are_low_at_most_unless_coding_and_words_agree() -> None:
@@ -250,8 +250,7 @@ def test_boxes_bought_back_are_found_without_any_round() -> None:
     boxes(stream)
     found = stream.run()
     assert severities(found, "gambling") & {"medium", "high"}
-    codes = {r["code"] for d in found for f in d.flags for r in f.record["reasons"]}
-    assert "prizes_to_players" in codes
+    assert "prizes_to_players" in codes(found)
 
 
 def test_boxes_that_nobody_buys_back_are_silent() -> None:

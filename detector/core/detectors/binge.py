@@ -98,18 +98,18 @@ class Binge:
         second = sorted((*families.values(), 0.0, 0.0))[-2]
         if max(families.get("tempo", 0.0), families.get("money_flow", 0.0)) < _AT_LIMIT:
             return min(score, _LOW_AT_MOST)
-        most = _MEDIUM_AT_MOST if f.event.room_mode == "ceremony" else 1.0
-        if f.sessions < HABIT_FROM:
-            most = _MEDIUM_AT_MOST
-        if _is_unsure(f):
+        is_unsure = _is_unsure(f)
+        if is_unsure:
             is_uncontrolled = any(reason.code in _UNCONTROLLED for reason in support)
             if not (is_uncontrolled and second >= _agreement(f)):
                 return min(score, _LOW_AT_MOST)
-            if f.sessions < _SETTLED:
-                most = _MEDIUM_AT_MOST
         elif f.sessions < HABIT_FROM and _is_out_of_control(f, support):
             score = max(score, _OUT_OF_CONTROL * _share_of_a_run(f))
-        return min(corroborated(score, second), most)
+        score = corroborated(score, second)
+        is_known = f.sessions >= (_SETTLED if is_unsure else HABIT_FROM)
+        if is_known and f.event.room_mode != "ceremony":
+            return score
+        return min(score, _MEDIUM_AT_MOST)
 
     def explain(self, f: Features) -> list[Reason]:
         reasons = self._amount_reasons(f) + self._support(f)

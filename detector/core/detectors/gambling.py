@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 from detector.core.crowd import MAX_TIPPERS
 from detector.core.evidence import any_of, strength
-from detector.core.plays import Plays
+from detector.core.plays import FORGOTTEN_AFTER_MS, Plays
 from detector.core.reasons import Reason
 from detector.core.rounds import Merged, Rounds, merged
-from detector.core.tipper import DAY_MS, HOUR_MS
+from detector.core.tipper import HOUR_MS
 
-_FORGOTTEN_AFTER_MS = 10 * DAY_MS  # time constant: rounds of a month ago say little
 _OVER_AFTER_MS = 12 * HOUR_MS  # no stake without a round or prize since
 _SESSION_ENDS_MS = 6 * HOUR_MS  # a longer silence ends an evening, not a round
 _ROUNDS = 3.0  # rounds without payouts that are half a proof of their own kind
@@ -119,7 +118,7 @@ def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
         0.8 * prompt, 0.8 * plays.likeness, 0.5 * coding, 0.6 * stakes.tempo, 0.6 * stakes.content,
         0.6 * stakes.stability,
     )  # fmt: skip
-    faded = exp(min(0, plays.win_ms - at_ms) / _FORGOTTEN_AFTER_MS)
+    faded = exp(min(0, plays.win_ms - at_ms) / FORGOTTEN_AFTER_MS)
     level = played * (0.6 + 0.4 * support) * faded
     codes = stakes.codes
     if played >= 0.5:
@@ -192,7 +191,7 @@ def _mean(weighed: list[_Weighed], total: float, of: Callable[[Merged], float]) 
 
 
 def _weighed(group: Merged, rounds: Rounds, at_ms: int) -> _Weighed:
-    weight = exp(min(0, group.rounds[-1].end_ms - at_ms) / _FORGOTTEN_AFTER_MS) * _apart(group)
+    weight = exp(min(0, group.rounds[-1].end_ms - at_ms) / FORGOTTEN_AFTER_MS) * _apart(group)
     coverage = sum(each.n * _coverage(rounds, each.code) for each in group.rounds) / group.n
     return _Weighed(group, weight * coverage * _is_rested(group), weight * _drawn(group))
 
@@ -289,7 +288,7 @@ class Gambling:
 
     def of_payout(self, stakes: Stakes, at_ms: int) -> float:
         """The room's score, for money to somebody who staked."""
-        return stakes.level * exp(min(0, stakes.at_ms - at_ms) / _FORGOTTEN_AFTER_MS)
+        return stakes.level * exp(min(0, stakes.at_ms - at_ms) / FORGOTTEN_AFTER_MS)
 
     def explain(self, s: Stakes) -> list[Reason]:
         """The evidence behind the score, benign explanations included."""

@@ -150,7 +150,7 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
     # A device that a whole large crowd uses is a placeholder for devices that nobody knows.
     is_placeholder = len(tippers) >= _CROWDED and devices > len(tippers) / 2
     device = 0.0 if is_placeholder else strength(devices / _DEVICES)
-    instrument = any_of(strength(instruments / _INSTRUMENTS), 0.8 * strength(cards / _CARDS))
+    instrument = any_of(_by_instruments(instruments), _by_cards(cards))
     money = strength(returned / _RETURNED)
     identity = strength((made_together - 1) / _MADE_TOGETHER) if made_together >= 3 else 0.0
     is_at_once = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
@@ -327,6 +327,14 @@ def _like(linked: list[Tipper]) -> float:
     return 1.0 - strength(spread / _LIKE_SPREAD)
 
 
+def _by_instruments(instruments: int) -> float:
+    return strength(instruments / _INSTRUMENTS)
+
+
+def _by_cards(share: float) -> float:
+    return 0.8 * strength(share / _CARDS)
+
+
 class Ring:
     """Detector of `ring`. Families: device, instrument, money_flow, identity, tempo and amount."""
 
@@ -339,36 +347,16 @@ class Ring:
 
     def explain(self, g: Group) -> list[Reason]:
         """The evidence behind the score, benign explanations included."""
-        n = g.tippers
+        n, soon = g.tippers, 0.9 * g.money * (0.0 < g.back_hours <= 24)
+        by_instruments, by_cards = _by_instruments(g.instruments), _by_cards(g.cards)
         reasons = [
             Reason(code, family, observed, None, limit, unit, n, weight)
             for code, family, observed, limit, unit, weight in (
                 ("shared_devices", "device", g.devices + 1, 2, "times", g.device),
-                (
-                    "shared_instruments",
-                    "instrument",
-                    g.instruments + 1,
-                    2,
-                    "times",
-                    strength(g.instruments / _INSTRUMENTS),
-                ),
-                (
-                    "many_cards",
-                    "instrument",
-                    g.cards,
-                    None,
-                    "share",
-                    0.8 * strength(g.cards / _CARDS),
-                ),
+                ("shared_instruments", "instrument", g.instruments + 1, 2, "times", by_instruments),
+                ("many_cards", "instrument", g.cards, None, "share", by_cards),
                 ("money_back", "money_flow", g.returned, 0.2, "share", g.money),
-                (
-                    "money_back_soon",
-                    "money_flow",
-                    g.back_hours,
-                    24,
-                    "hours",
-                    0.9 * g.money * (0.0 < g.back_hours <= 24),
-                ),
+                ("money_back_soon", "money_flow", g.back_hours, 24, "hours", soon),
                 ("made_together", "identity", g.made_together, 2, "times", g.identity),
                 ("same_seconds", "tempo", g.same_seconds, None, "share", g.tempo),
                 ("group_share", "amount", g.share, None, "share", g.amount),
