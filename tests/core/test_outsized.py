@@ -50,10 +50,13 @@ def test_two_tips_before_are_enough_to_compare_a_fortune_with() -> None:
     assert "above_own_history" in site.codes["outsized"]
 
 
-def test_a_number_of_affection_to_a_streamer_never_tipped_before_is_low_at_most() -> None:
+@pytest.mark.parametrize("evenings", [8, 2])
+def test_a_number_of_affection_to_a_streamer_never_tipped_before_is_low_at_most(
+    evenings: int,
+) -> None:
     for amount, most in ((1314, QUIET), (1290, ("medium",))):
         site = Site()
-        site.habit("t", (2,), 8)
+        site.habit("t", (2,), evenings)
         site.tip("t", amount, NOON_MS, streamer_id="another")
         assert site.worst("outsized") in most, amount
 
