@@ -94,9 +94,9 @@ class World:
         self.records.append({"event_id": f"e{self._count}", "event_time": at_ms, **record, **more})
 
     def topped_up_run(
-        self, tipper: str, at_ms: int, recharges: int, amount: float, **more: Any
+        self, tipper: str, at_ms: int, recharges: int, amount: float, kept: float = 0.0, **more: Any
     ) -> None:
-        """Recharges, each tipped away in some gifts within two minutes."""
+        """Recharges, each tipped away, but for a share, in some gifts within two minutes."""
         for index in range(recharges):
             start_ms = at_ms + index * 240_000
             shared = {
@@ -106,7 +106,7 @@ class World:
             }
             self.recharge(tipper, amount, start_ms, **shared)
             for gift in range(5):
-                self.tip(tipper, amount / 5, start_ms + 15_000 + gift * 18_000, **more)
+                self.tip(tipper, (1 - kept) * amount / 5, start_ms + 15_000 + gift * 18_000, **more)
 
     def run(self) -> None:
         """Scores all records in a fresh engine."""

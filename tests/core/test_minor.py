@@ -160,6 +160,21 @@ def test_two_august_evenings_of_an_eleven_year_old_are_found() -> None:
     assert world.worst("xian") in ("low", "medium")
 
 
+def test_small_change_that_adds_up_is_as_good_as_spent_and_a_seventh_of_it_all_is_not() -> None:
+    def weight(kept: float) -> float:
+        world = World(MAY, 30)
+        adult_life(world, "mother", MAY, 20)
+        after_school(
+            world, "mother", 2, "18:30", 6, 100, first_day="2026-06-06", every=1, kept=kept,
+            device_id="phone", instrument_holder="other", room_category="kids",
+        )  # fmt: skip
+        world.run()
+        childs = [each for each in world.of("mother") if each.event.device_id == "phone"]
+        return childs[-1].scores.get("minor", 0.0)
+
+    assert weight(0.08) > weight(0.14) + 0.01
+
+
 def test_a_holiday_shifts_everybody_and_is_silent() -> None:
     world = World("2026-08-20", 20)
     for index in range(60):
