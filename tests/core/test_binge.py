@@ -74,6 +74,16 @@ def test_after_five_evenings_a_modest_run_out_of_all_control_is_more() -> None:
     )  # fmt: skip
 
 
+def test_minutes_that_cost_many_times_the_few_evenings_before_are_told_on_any_site() -> None:
+    """What the site's great givers spend in an evening is no measure of who gives 7."""
+
+    def minutes(tips: int, gap_s: float) -> str | None:
+        return modest(5, tips, gap_s=steady(gap_s))
+
+    assert minutes(24, 20) in ("medium", "high")
+    assert minutes(8, 20) in (None, "low")  # 48 in all: small change here
+
+
 def test_a_long_evening_of_modest_gifts_at_ones_own_pace_is_low_at_most() -> None:
     assert modest(gap_s=steady(240)) in (None, "low")
 

@@ -9,6 +9,7 @@ without sessions to compare with is judged against the site's sessions alone, an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import exp, inf, log, sqrt
 
 from detector.core.detectors.account import account_reasons
@@ -40,6 +41,10 @@ _SITE_ALONE = 0.85  # how sure a sum without own sessions to compare with may be
 _AT_LIMIT = 0.5  # strength of what only one in a hundred sessions shows
 _FAMILY = 0.35  # strength from which a family says something
 _BEYOND_DOUBT = 0.9  # three times the limit
+_LARGER = 0.5  # of what only one in a hundred sessions of the site passes
+_RAPID = log(60.0)  # mean log gap, s: a decision a minute is no long evening
+_CLEARLY = 0.8  # twice the limit
+_FAR = 4.0  # times what one in a hundred own sessions passes
 _HOURS_KNOWN = 2.0  # of one session, where no other is known
 _OUT_OF_CONTROL = 0.8  # medium: above the site's extreme, by somebody hardly known
 _LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
@@ -82,7 +87,9 @@ class Binge:
         is_unsure = _is_unsure(f)
         if is_unsure:
             is_more_than_long = any(reason.code in NO_LONG_EVENING for reason in support)
-            if not (is_more_than_long and second >= _agreement(f)):
+            is_agreed = is_more_than_long and second >= _agreement(f)
+            is_rapid = is_more_than_long or f.session_pace <= _RAPID
+            if not (is_agreed or (is_rapid and _is_unlike_himself(f, support, families.values()))):
                 return min(score, _LOW_AT_MOST)
         elif f.sessions < HABIT_FROM and is_out_of_control(f, support):
             score = max(score, _OUT_OF_CONTROL * _share_of_a_run(f))
@@ -208,6 +215,22 @@ def _agreement(f: Features) -> float:
         return _BEYOND_DOUBT
     hour_limit = _hour_limit(f)
     return _FAMILY if hour_limit is not None and f.sum_hour >= hour_limit else inf
+
+
+def _is_unlike_himself(f: Features, support: list[Reason], strengths: Iterable[float]) -> bool:
+    """Whether a sum that the site knows is so far above the own sessions that it is enough.
+
+    It is among the site's larger ones, no matter of small change, and its tempo, or what was paid
+    in, is as far out; of two own sessions, out of all control.
+    """
+    site = f.typical_session
+    if site is None or f.sessions < OWN_FROM or f.session_sum < _LARGER * site.high:
+        return False
+    if f.session_sum < _FAR * _session_limit(f):
+        return False
+    if f.sessions < HABIT_FROM:
+        return is_out_of_control(f, support)
+    return any_of(*strengths) >= _CLEARLY
 
 
 def _hour_limit(f: Features) -> float | None:
