@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import exp, log
 
 from detector.core.event import Event
-from detector.core.evidence import tip_spread
+from detector.core.evidence import HABIT_FROM, tip_spread
 from detector.core.population import Population, Typical
 from detector.core.school import Time
 from detector.core.tipper import (
@@ -29,7 +29,8 @@ from detector.core.traits import SiteTraits
 _60_DAYS_MS = 60 * DAY_MS
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 _FAR_ABOVE = log(10.0)  # a payday is three to eight usual days
-OWN_DAYS_FROM = 7
+_HABIT_GROWS = log(10.0)  # a day, at most
+OWN_DAYS_FROM = 3
 """Days before a tipper's own say what is far above them."""
 
 
@@ -258,8 +259,11 @@ def _add_sums(f: Features, elapsed_ms: int) -> None:
     elif day > before.day or not before.n:
         f.day_sum = value
         if before.n:
+            log_sum = log(before.day_sum)
+            if before.days >= HABIT_FROM:  # a day out of all proportion is no habit yet
+                log_sum = min(log_sum, before.day_mean + _HABIT_GROWS)
             f.days, f.day_mean, f.day_variance = learn_mean(
-                before.days, before.day_mean, before.day_variance, log(before.day_sum)
+                before.days, before.day_mean, before.day_variance, log_sum
             )
             is_heavy = f.typical_week is not None and _is_heavy(before, f.typical_week)
             f.heavy_days = before.heavy_days * exp(-max(0, elapsed_ms) / _60_DAYS_MS) + is_heavy

@@ -7,7 +7,7 @@ distribution is told from its body, and only so far from its few largest values.
 
 from __future__ import annotations
 
-from math import exp, sqrt
+from math import exp, log, sqrt
 from typing import Any, NamedTuple
 
 from detector.core.quantiles import LogQuantiles
@@ -24,6 +24,7 @@ Z_99, Z_999 = 2.33, 3.09
 """One in a hundred, and one in a thousand, of a normal distribution lie this far out."""
 
 _TAIL_FROM_90 = Z_999 / 1.28  # how a log-normal goes on, from its middle through its 0.9
+_OBSERVED_FROM = 1000
 _MOST_ERRATIC = 1.3  # times the normal's deviations; people further out are no habit of the site
 
 _SURPRISES_FROM = 300  # deviations before the site is known to be erratic
@@ -253,5 +254,7 @@ def _typical(n: int, middle: float, body: float, high: float, extreme: float) ->
     """
     log_normal, power_law = middle + (body - middle) * _TAIL_FROM_90, 2 * high - body
     expected = sorted((log_normal, power_law, extreme))[1]
+    if n >= _OBSERVED_FROM:  # a ladder of prices ends: what was seen may lower the guess
+        expected = min(expected, max(high, extreme) + log(1.0 + 3.0 / sqrt(n * 0.001)))
     expected += (expected - middle) / sqrt(n * (1.0 - _BODY_FROM))
     return Typical(n, exp(middle), exp(high), exp(max(expected, high)))

@@ -115,6 +115,11 @@ def test_weeks_a_hundred_times_the_own_are_medium_though_a_whale_gives_more_ever
     assert "medium" in beside_a_whale({day: 2000 for day in range(25, 40)})
 
 
+def test_weeks_hundreds_of_times_four_modest_days_are_medium_as_well() -> None:
+    """The days out of all proportion do not become what is usual meanwhile."""
+    assert "medium" in beside_a_whale({day: 8000 for day in range(4, 20)})
+
+
 def test_a_huge_first_tip_is_low_and_of_an_account_two_days_old_it_is_more() -> None:
     unknown, new = Site(), Site()
     unknown.tip("n", 10_000, NOON_MS)
@@ -263,3 +268,36 @@ def test_a_site_whose_gifts_have_become_dearer_is_followed() -> None:
     for number in range(20):
         site.tip(f"late{number}", 5_000, NOON_MS + DAY_MS + number * MINUTE_MS)
     assert site.worst("outsized") is None
+
+
+def test_above_the_sites_extreme_great_peers_excuse_nobody_who_gives_little() -> None:
+    """Who gave one 1314 is among those who give thousands; his own tips are of one yuan."""
+    site = Site()
+    for giver in range(40):
+        for day in range(12):
+            site.tip(f"g{giver}", 3000 + 500 * (day % 7), NOON_MS - (40 - day) * DAY_MS + giver)
+    for index in range(30_000 // 8):
+        site.crowd_tip(index, NOON_MS - 20 * DAY_MS + index * MINUTE_MS)
+    site.habit("t", (1, 2), 10)
+    site.tip("t", 1314, NOON_MS - HOUR_MS)
+    site.tip("t", 60_000, NOON_MS)
+    assert site.worst("outsized") == "medium"
+
+
+def test_a_month_of_membership_bought_by_somebody_who_gives_little_is_low_at_most() -> None:
+    def bought(**more: Any) -> str | None:
+        site = Site()
+        site.habit("t", (1,), 20)
+        site.tip("t", 1998, NOON_MS, **more)
+        return site.worst("outsized")
+
+    assert bought() == "medium"
+    assert bought(gift_name="提督", gift_id="10002") in QUIET
+
+
+def test_an_account_days_old_is_not_high_for_its_youth() -> None:
+    site = Site()
+    created_ms = NOON_MS - 3 * DAY_MS
+    site.habit("t", (1, 2), 2, account_created_at=created_ms)
+    site.tip("t", 30_000, NOON_MS, account_created_at=created_ms)
+    assert site.worst("outsized") == "medium"

@@ -20,6 +20,7 @@ from detector.core.detectors.session import (
     is_occasion,
     is_out_of_control,
     recharges,
+    session_limit,
     tempo,
 )
 from detector.core.evidence import (
@@ -117,7 +118,7 @@ class Binge:
     def _amount_reasons(self, f: Features) -> list[Reason]:
         reasons, scale = [], self._scale
         if f.sessions >= OWN_FROM:
-            limit = _session_limit(f)
+            limit = session_limit(f)
             reasons.append(
                 Reason("session_above_own", "amount", f.session_sum / scale,
                        exp(f.sessions_mean) / scale, limit / scale, self._unit, f.sessions,
@@ -177,7 +178,7 @@ def _amount(f: Features) -> float:
     if hour_limit is not None:
         own.append(f.sum_hour / hour_limit)  # a long session is more than two short ones anyway
     elif f.sessions >= OWN_FROM:
-        own.append(f.session_sum / _session_limit(f))
+        own.append(f.session_sum / session_limit(f))
     if f.days >= OWN_FROM and f.day_sum is not None:
         own.append(f.day_sum / _day_limit(f))
     amount = _SITE_ALONE * above_site
@@ -226,7 +227,7 @@ def _is_unlike_himself(f: Features, support: list[Reason], strengths: Iterable[f
     site = f.typical_session
     if site is None or f.sessions < OWN_FROM or f.session_sum < _LARGER * site.high:
         return False
-    if f.session_sum < _FAR * _session_limit(f):
+    if f.session_sum < _FAR * session_limit(f):
         return False
     if f.sessions < HABIT_FROM:
         return is_out_of_control(f, support)
@@ -277,12 +278,6 @@ def _gift_size(f: Features) -> float:
         return 1.0
     usual = exp(f.sessions_mean - f.sessions_decisions_mean)
     return f.session_sum / f.session_decisions / usual
-
-
-def _session_limit(f: Features) -> float:
-    """What one in a hundred of this tipper's sessions passes, minor units of the base currency."""
-    usual_spread = session_spread(f.sessions, f.sessions_variance)
-    return habit_limit(f.sessions_mean, Z_99, usual_spread)
 
 
 def _day_limit(f: Features) -> float:

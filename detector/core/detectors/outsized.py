@@ -9,7 +9,7 @@ known here.
 
 Amounts have heavy tails, so amount alone is never high, and one comparison alone never medium.
 Where a custom explains why a tip is unlike the tipper's others (a number of affection, a combo of
-ordinary gifts, a ceremony), his own history says nothing, and one comparison is left.
+ordinary gifts, a ceremony, a membership), his own history says nothing, and one comparison is left.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from detector.core.tipper import DAY_MS
 # sooner or later: nothing. The site's extreme passed by somebody unknown: low.
 _OWN_ALONE = 0.55
 _ONE_COMPARISON = 0.7
+_OUT_OF_PROPORTION, _KNOWN_FROM = 0.2, 8  # more: ten times the own limit, known by so many tips
+_TWO_COMPARISONS = 0.8  # far beyond the own habit, and the site's extreme: whoever the peers are
+_BEYOND_DOUBT = 0.9  # three times the limit
+_MEDIUM_AT_MOST = 0.89
 _NEW_ACCOUNT = 0.9  # by a new account, which is a family of its own: more
 _OWN_MAXIMUM_COUNTS_MS = 90 * DAY_MS
 _STEADY_MS = 7 * DAY_MS
@@ -68,7 +72,11 @@ class Outsized:
         score = max(_single(f), _sustained(f), _above_own_weeks(f))
         if score < 0.3:
             return score
-        return corroborated(score, any_of(*(reason.weight for reason in _support(f))))
+        support = _support(f)
+        score = corroborated(score, any_of(*(reason.weight for reason in support)))
+        if all(reason.family == "identity" for reason in support):  # nothing but its youth
+            return min(score, _MEDIUM_AT_MOST)
+        return score
 
     def explain(self, f: Features) -> list[Reason]:
         is_sustained = max(_sustained(f), _above_own_weeks(f)) >= 0.4
@@ -141,15 +149,19 @@ def _single(f: Features) -> float:
     if site is None:
         return _OWN_ALONE * own if own is not None else 0.0
     above = strength(f.value / _peers_limit(f, site))
-    again = _again(f, site) * above
+    again = _again(f, site) * strength(f.value / site.extreme)  # one sitting makes no great giver
     if own is None:
         return max(again, (_NEW_ACCOUNT if is_new_account(f) else _ONE_COMPARISON) * above)
-    score = max(again, own * (_OWN_ALONE + (1.0 - _OWN_ALONE) * above))
+    alone = _OWN_ALONE
+    if f.before.n >= _KNOWN_FROM and (f.event.quantity or 1) < _COMBO_FROM:
+        alone += _OUT_OF_PROPORTION * strength(f.value / (10.0 * _own_limit(f)))
+    score = max(again, own * (alone + (1.0 - alone) * above))
     if f.value < site.high:
         return score * f.value / site.high
-    if score > _ONE_COMPARISON * above and (_is_love_number(f) or _is_combo(f) or _is_ceremony(f)):
-        return _ONE_COMPARISON * above
-    return score
+    if own >= _BEYOND_DOUBT and f.value >= site.extreme:
+        score = max(score, _TWO_COMPARISONS)
+    is_custom = _is_love_number(f) or _is_combo(f) or _is_ceremony(f) or _is_membership(f)
+    return min(score, _ONE_COMPARISON * above) if is_custom else score
 
 
 def _again(f: Features, site: Typical) -> float:
@@ -285,6 +297,12 @@ def _is_combo(f: Features) -> bool:
     if quantity is None or quantity < _COMBO_FROM or f.before.n < HABIT_FROM or site is None:
         return False
     return f.value <= 2 * site.extreme and f.value / quantity <= exp(f.before.mean) * 3
+
+
+def _is_membership(f: Features) -> bool:
+    """A price for lasting rights that others pay as well: small givers buy them too."""
+    site = f.typical_tip
+    return f.is_perk and site is not None and f.value <= _MODEST * site.extreme
 
 
 def _is_ceremony(f: Features) -> bool:

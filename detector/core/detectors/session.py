@@ -1,4 +1,5 @@
-"""Signs that a session runs away, beside its sum: tempo, hours, rooms and recharges.
+"""What a session of this tipper may come to, and signs that one runs away beside its sum: tempo,
+hours, rooms and recharges.
 
 Each is compared with the tipper's own sessions, or else with the site's or with the session so far.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from math import exp, log
 
-from detector.core.evidence import habit_limit, spread, strength
+from detector.core.evidence import habit_limit, session_spread, spread, strength
 from detector.core.features import Features
 from detector.core.population import Z_99
 from detector.core.reasons import Reason
@@ -46,6 +47,12 @@ _PACE_SHARE = 0.42
 _NIGHT_BEFORE_HOUR = 6
 _HOURS_FROM = 20  # tips before there is a profile of hours
 _RARE_HOURS = 0.05  # share of a tipper's tips within three hours of the day; by chance 0.125
+
+
+def session_limit(f: Features) -> float:
+    """What one in a hundred of this tipper's sessions passes, minor units of the base currency."""
+    usual_spread = session_spread(f.sessions, f.sessions_variance)
+    return habit_limit(f.sessions_mean, Z_99, usual_spread)
 
 
 def is_occasion(f: Features) -> bool:
