@@ -21,13 +21,19 @@ PRIZES = ("prize", "rebate")
 
 _MAX_KEPT_FOR_LINKS = 96  # linked tippers that outlive the others' recency
 _TRIES = 12
+CARDS_FROM = 4
+"""Changes of the instrument from which a tipper has many."""
+
+BURSTS_FROM = 3
+"""Bursts that are no chance any more."""
+
 LARGEST = 2**61
 """Sums stop there: far above all the money there is, and still a 64-bit integer."""
 
 # One row a tipper, of 64-bit integers.
 MARK, DEVICE, INSTRUMENT, CREATED_S, FIRST_MS, LAST_MS = range(6)
-TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS, CODE = range(6, 13)
-WIDTH = 13
+TIPS, VALUE, RETURNED, ROUND, ROUND_BEFORE, PLACED_MS, CODE, CARDS, BURSTS = range(6, 15)
+WIDTH = 15
 _NO_ROW = array("q", (0,) * WIDTH)
 
 
@@ -54,7 +60,8 @@ class Tipper(NamedTuple):
 
     `returned`: what payouts brought back. `round`, `round_before`: the latest two rounds with a
     stake of the tipper, see `rounds`. `placed_ms`: his last tip when his turn to be forgotten was
-    last put off. `code`: the like gift that he sent last, 0 while none is known.
+    last put off. `code`: the like gift that he sent last, 0 while none is known. `cards`: tips with
+    another instrument than the one before. `bursts`: in which of the latest bursts he was, as bits.
     """
 
     mark: int
@@ -70,6 +77,8 @@ class Tipper(NamedTuple):
     round_before: int
     placed_ms: int
     code: int
+    cards: int
+    bursts: int
 
 
 class Users:
@@ -127,8 +136,6 @@ class Crowd:
     Attributes:
         rows: `WIDTH` integers a tipper; the columns are the constants above.
         devices, instruments: those that each tipper used last.
-        is_other_card: whether the tip entered last came with another instrument than the same
-            tipper's one before.
 
     >>> crowd, tip = Crowd(), Event()
     >>> tip.event_time_ms, tip.value_minor, tip.device_id = 1772380802272, 500, "d1"
@@ -138,14 +145,13 @@ class Crowd:
     (2, True, 2, 1000)
     """
 
-    __slots__ = ("_places", "devices", "instruments", "is_other_card", "rows")
+    __slots__ = ("_places", "devices", "instruments", "rows")
 
     def __init__(self) -> None:
         self.rows = array("q")
         self._places: dict[int, int] = {}  # mark -> where its row begins, next to go first
         self.devices = Users()
         self.instruments = Users()
-        self.is_other_card = False
 
     def __len__(self) -> int:
         return len(self._places)
@@ -170,11 +176,11 @@ class Crowd:
             if rows[at + DEVICE] != device:
                 self.devices.move(rows[at + DEVICE], device)
                 rows[at + DEVICE] = device
-        self.is_other_card = False
         if event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if rows[at + INSTRUMENT] != instrument:
-                self.is_other_card = rows[at + INSTRUMENT] != 0
+                if rows[at + INSTRUMENT]:
+                    rows[at + CARDS] += 1
                 self.instruments.move(rows[at + INSTRUMENT], instrument)
                 rows[at + INSTRUMENT] = instrument
         if event.account_created_ms is not None:
@@ -207,6 +213,29 @@ class Crowd:
             self.devices.counts.get(rows[at + DEVICE], 0) > 1
             or self.instruments.counts.get(rows[at + INSTRUMENT], 0) > 1
         )
+
+    def is_watched(self, at: int) -> bool:
+        """Whether a ring could be behind the tipper of this row: linked, paid, or often at once."""
+        rows = self.rows
+        return (
+            self.is_linked(at)
+            or rows[at + RETURNED] > 0
+            or rows[at + CARDS] >= CARDS_FROM
+            or (rows[at + BURSTS] > 0 and rows[at + BURSTS].bit_count() >= BURSTS_FROM)
+        )
+
+    def mark_at(self, at: int) -> int:
+        """The mark of the tipper of this row."""
+        return self.rows[at + MARK]
+
+    def note_burst(self, marks: set[int], bit: int) -> None:
+        """Notes in which rows' bits a burst of these tippers is; it stands where an old one did."""
+        rows = self.rows
+        for mark_, at in self._places.items():
+            if mark_ in marks:
+                rows[at + BURSTS] |= bit
+            elif rows[at + BURSTS]:
+                rows[at + BURSTS] &= ~bit
 
     def rounds_of(self, at: int) -> tuple[int, int]:
         """The latest rounds with a stake of the tipper of this row, newest first; 0 for none."""

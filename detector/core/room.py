@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from detector.core import lexicon
+from detector.core.bursts import Bursts
 from detector.core.crowd import (
     CODE,
     INSTRUMENT,
@@ -19,7 +20,7 @@ from detector.core.crowd import (
     MARK,
     MAX_TIPPERS,
     PRIZES,
-    RETURNED,
+    TIPS,
     VALUE,
     WIDTH,
     Crowd,
@@ -32,8 +33,6 @@ from detector.core.detectors.ring import (
     Returns,
     Tempo,
     gather,
-    is_in_group,
-    is_paid_back,
 )
 from detector.core.event import Event
 from detector.core.plays import JUST_MS, Plays
@@ -44,6 +43,7 @@ _OCCASIONS = ("pk", "ceremony")
 _LONGEST_OCCASION_MS = {"pk_start": HOUR_MS, "ceremony_start": 12 * HOUR_MS}
 _AFTER_OCCASION_MS = 60_000
 _PROMPT = 0.1  # a winner who is of the last tenth to have tipped won by that very tip
+_SMALL_CHANGE = 0.2  # of a tipper's mean tip
 _LATELY_MS = HOUR_MS  # who tipped since may have staked; what on, is not known
 _LONGEST_LOTTERY_MS = 2 * HOUR_MS
 _SAME_SECONDS_MS = 2_000
@@ -60,16 +60,17 @@ class Room:
         epoch: of the view, when this object was made or copied; not saved.
         pks: rule → (local day, PKs started within its hours of that day).
         occasion_until_ms, lottery_until_ms: while a PK or ceremony, a lottery, is on.
-        crowd, rounds, plays: see there.
+        crowd, bursts, rounds, plays: see there.
         stakes: what its rounds come to.
         tempo, returns, group: of its linked tippers, of payouts to tippers, and what they come to.
+        members: marks of those whom the group is.
         payees: mark of an account or instrument → what went there before any tip came from there,
             minor units of the base currency.
     """
 
     __slots__ = (
-        "_unseen", "crowd", "epoch", "group", "lottery_until_ms", "occasion_until_ms", "payees",
-        "pks", "plays", "returns", "rounds", "stakes", "tempo",
+        "_unseen", "bursts", "crowd", "epoch", "group", "lottery_until_ms", "members",
+        "occasion_until_ms", "payees", "pks", "plays", "returns", "rounds", "stakes", "tempo",
     )  # fmt: skip
 
     def __init__(self, epoch: int = 0) -> None:
@@ -77,12 +78,14 @@ class Room:
         self.pks: dict[str, tuple[int, int]] = {}
         self.occasion_until_ms = self.lottery_until_ms = 0
         self.crowd = Crowd()
+        self.bursts = Bursts()
         self.rounds = Rounds()
         self.plays = Plays()
         self.stakes: Stakes = NOTHING_STAKED
         self.tempo = Tempo()
         self.returns = Returns()
         self.group: Group = NO_GROUP
+        self.members: frozenset[int] = frozenset()
         self.payees: dict[int, int] = {}
         self._unseen = 0  # tips of linked tippers since `group` was looked for
 
@@ -98,11 +101,21 @@ class Room:
         if self.payees:
             self._came_from_payee(at)
         is_linked = crowd.is_linked(at)
-        if is_linked or crowd.rows[at + RETURNED]:
+        if not is_late and self._enter_burst(event, at):
+            self._look(event.event_time_ms)
+        elif crowd.is_watched(at):
             self._watch(at, event.event_time_ms, is_linked)
         if not is_late:
             self._stake(event, at, is_linked)
         return at
+
+    def _enter_burst(self, event: Event, at: int) -> bool:
+        """Enters a tip into the room's bursts; whether it shows something to be looked at."""
+        at_ms, mode = event.event_time_ms, event.room_mode
+        if at_ms < self.occasion_until_ms or (mode is not None and mode in _OCCASIONS):
+            return False
+        has_ended = self.bursts.enter(self.crowd, at, at_ms)
+        return has_ended and self.crowd.is_watched(at)
 
     def _stake(self, event: Event, at: int, is_linked: bool) -> None:
         """Enters a tip into the room's rounds."""
@@ -130,14 +143,16 @@ class Room:
         tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
-            self.tempo = tempo.one_more(is_same, at_ms, tipper, self.crowd.is_other_card)
+            self.tempo = tempo.one_more(is_same, at_ms, tipper)
         self._unseen += 1
         if self._unseen > len(self.crowd) // _LOOK_EVERY:
             self._look(at_ms)
 
     def _look(self, at_ms: int) -> None:
         self._unseen = 0
-        self.group = gather(self.crowd, self.tempo, self.returns, self.stakes.level, at_ms)
+        self.group, self.members = gather(
+            self.crowd, self.tempo, self.returns, self.stakes.level, at_ms
+        )
 
     def _came_from_payee(self, at: int) -> None:
         """A tip of an account, or with an instrument, that money of the room went to before."""
@@ -147,17 +162,24 @@ class Room:
             if value:
                 self.crowd.credit(at, value)
 
-    def add_payout(self, event: Event) -> int:
-        """Enters a payout; where the row of the tipper who got it begins, -1 if none did."""
+    def add_payout(self, event: Event) -> tuple[int, bool]:
+        """Enters a payout.
+
+        Returns:
+            Where the row of the tipper who got it begins, -1 if none did; and whether he may have
+            won it: a prize, or money after a round with a stake of his.
+        """
         crowd, at_ms, value = self.crowd, event.event_time_ms, event.value_minor or 0
         at, is_prize = crowd.payee_of(event), event.reason in PRIZES
         if at >= 0:
             last_ms = crowd.rows[at + LAST_MS]
             is_prompt = crowd.is_among_latest(at, _PROMPT)
-            is_of_round = self.rounds.pay(crowd.rounds_of(at), value, at_ms, is_prompt, len(crowd))
-            self.returns = self.returns.one_more(at_ms - last_ms)
+            is_of_round = (is_prize or at_ms - last_ms <= _LATELY_MS) and self.rounds.pay(
+                crowd.rounds_of(at), value, at_ms, is_prompt, len(crowd)
+            )
             if not self._is_won(event, at, is_of_round):
                 crowd.credit(at, value)
+                self.returns = self.returns.one_more(at_ms - last_ms)
             if is_prize and not is_of_round and at_ms - last_ms > _LATELY_MS:
                 self.rounds.stray()
         else:
@@ -172,7 +194,7 @@ class Room:
             self.stakes = weigh(self.rounds, self.plays, at_ms)
         if at >= 0:
             self._look(at_ms)
-        return at
+        return at, is_prize or is_of_round
 
     def _enter_prize(self, at: int, at_ms: int) -> None:
         """A prize to the tipper of this row, -1 for somebody else."""
@@ -203,12 +225,19 @@ class Room:
         while len(payees) > _MAX_PAYEES:
             del payees[next(iter(payees))]
 
-    def is_member(self, at: int, at_ms: int) -> bool:
-        """Whether the tipper of this row is of the linked group, or got money back, at a moment."""
+    def is_member(self, at: int, event: Event) -> bool:
+        """Whether an event of the tipper of this row is the ring's own, if there is one.
+
+        He is of the linked group, or got money back; small change beside what he usually gives here
+        is nobody's business. Asked for few events.
+        """
         rows = self.crowd.rows
-        if is_paid_back(rows[at + RETURNED], rows[at + VALUE]):
-            return True
-        return self.crowd.is_linked(at) and is_in_group(self.crowd, at, at_ms)
+        value = event.value_minor or 0
+        if event.type == "tip" and value * rows[at + TIPS] < _SMALL_CHANGE * rows[at + VALUE]:
+            return False
+        if rows[at + MARK] not in self.members and self.crowd.is_watched(at):
+            self._look(event.event_time_ms)
+        return rows[at + MARK] in self.members
 
     def add_room_event(self, event: Event) -> None:
         """Notes when an occasion or a lottery is on."""
@@ -235,6 +264,7 @@ class Room:
             list(self.pks.items()), self.occasion_until_ms, self.lottery_until_ms,
             self.rounds.save(), list(self.stakes), list(self.tempo), list(self.returns),
             list(self.group), list(self.payees.items()), self._unseen, self.plays.save(),
+            self.bursts.save(), sorted(self.members),
         ]  # fmt: skip
         return len(crowd).to_bytes(_LENGTH_BYTES, "little") + crowd + orjson.dumps(rest)
 
@@ -257,11 +287,13 @@ class Room:
         room.crowd = Crowd.load(saved[_LENGTH_BYTES:crowd_ends])
         (
             pks, room.occasion_until_ms, room.lottery_until_ms, rounds, stakes, tempo, returns,
-            group, payees, room._unseen, plays,
+            group, payees, room._unseen, plays, bursts, members,
         ) = orjson.loads(saved[crowd_ends:])  # fmt: skip
         room.pks = {rule: (day, count) for rule, (day, count) in pks}
         room.rounds = Rounds.load(rounds)
         room.plays = Plays.load(plays)
+        room.bursts = Bursts.load(bursts)
+        room.members = frozenset(members)
         room.stakes = Stakes._make([*stakes[:-1], tuple(stakes[-1])])
         room.tempo, room.returns = Tempo._make(tempo), Returns._make(returns)
         room.group = Group._make(group)

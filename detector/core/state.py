@@ -52,7 +52,7 @@ import orjson
 
 from detector.core.generations import Counters, Cut, Generations
 
-VERSION = 3
+VERSION = 4
 SECTIONS = (
     "head", "populations", "totals", "tippers", "streamers", "event_ids", "cases", "snoozes",
     "prominences", "accounts", "claimants", "lessons", "flags", "verdicts", "learning",

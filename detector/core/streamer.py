@@ -150,10 +150,10 @@ class StreamerView:
 
     def _look_at_payout(self, seen: _Seen) -> None:
         room, at_ms = seen.room, seen.event.event_time_ms
-        at = room.add_payout(seen.event)
+        at, may_be_won = room.add_payout(seen.event)
         if at < 0:
             return
-        if room.stakes.level >= _FAINT and any(room.crowd.rounds_of(at)):
+        if room.stakes.level >= _FAINT and may_be_won:
             self._judge_gambling(seen, self._gambling.of_payout(room.stakes, at_ms))
         if room.group.level >= _FAINT:
             self._judge_ring(seen, at)
@@ -176,9 +176,7 @@ class StreamerView:
     def _judge_ring(self, seen: _Seen, at: int) -> None:
         """Judges the room's group, for an event of the tipper whose row begins there."""
         group = seen.room.group
-        is_member = group.level >= _WORTH_ASKING and seen.room.is_member(
-            at, seen.event.event_time_ms
-        )
+        is_member = group.level >= _WORTH_ASKING and seen.room.is_member(at, seen.event)
         score = self._ring.score(group, is_member, seen.event.event_time_ms)
         seen.scores["ring"] = score = self._corrected("ring", score)
         if score >= self._floor("ring"):

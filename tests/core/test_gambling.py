@@ -286,3 +286,20 @@ def test_the_same_gift_a_day_after_the_game_is_an_ordinary_one(has_rounds: bool)
         at_ms = end_ms + DAY_MS + number // 8 * HOUR_MS + number % 8 * SECOND_MS
         stream.tip(f"fan{number}", 10, at_ms, gift_id="box")
     assert max(scores(stream.run(), "gambling")) < 0.2
+
+
+def test_a_game_that_pays_elsewhere_from_now_on_is_still_on() -> None:
+    stream = RoomStream()
+    ended_ms = play(stream, 8)
+    stream.run()
+    play(stream, 8, start_ms=ended_ms + 20 * HOUR_MS, winners=0)
+    assert max(scores(stream.run(), "gambling")) >= 0.75
+
+
+def test_money_that_a_player_gets_days_after_the_game_is_nobodys_prize() -> None:
+    stream = RoomStream()
+    ended_ms = play(stream, 8)
+    assert severities(stream.run(), "gambling")
+    for player in range(200):
+        stream.payout(f"p{player}", 15, ended_ms + 2 * DAY_MS, reason="withdraw")
+    assert set(scores(stream.run(), "gambling")) == {0.0}

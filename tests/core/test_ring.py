@@ -286,3 +286,98 @@ def test_guests_of_a_net_cafe_in_the_room_of_a_ring_are_not_of_it() -> None:
         at_ms = START_MS + (20 + guest) * HOUR_MS
         stream.tip(f"guest{guest}", 66, at_ms, device_id="machine", gift_id="car")
     assert max(scores(stream.run(), "ring"), default=0.0) < 0.2
+
+
+def at_once(stream: RoomStream, times: int, **fields: Any) -> None:
+    """Eight accounts that were never seen before give the same within two seconds, so often."""
+    for burst in range(times):
+        for account in range(8):
+            at_ms = START_MS + HOUR_MS + burst * 9 * MINUTE_MS + account * 200
+            stream.tip(f"r{account}", 66, at_ms, gift_id="car", **fields)
+
+
+def test_accounts_that_always_tip_in_the_same_seconds_are_one_hand_whatever_else_is_told() -> None:
+    stream = RoomStream()
+    stream.evening(200, viewers=40)
+    at_once(stream, 9)
+    found = stream.run()
+    assert severities(found, "ring") == {"medium"}
+    assert "same_seconds" in codes(found)
+
+
+def test_bursts_of_a_pk_of_a_countdown_and_of_regulars_are_everybodys() -> None:
+    def alarms(times: int, **fields: Any) -> set[str]:
+        stream = RoomStream()
+        stream.evening(200, viewers=40)
+        at_once(stream, times, **fields)
+        return severities(stream.run(), "ring")
+
+    assert alarms(9, room_mode="pk") == set()
+    assert alarms(3) <= {"low"}  # a countdown's
+
+    stream = RoomStream()
+    for day in range(9):  # the same ones call for each song, and came one by one
+        for account in range(8):
+            at_ms = START_MS + day * DAY_MS
+            stream.tip(f"r{account}", 5, at_ms + account * 7 * MINUTE_MS, gift_id="heart")
+            stream.tip(f"r{account}", 66, at_ms + 2 * HOUR_MS + account * 200, gift_id="car")
+    assert severities(stream.run(), "ring") == set()
+
+
+def test_families_of_one_room_are_not_added_up() -> None:
+    """Each has a phone and a card that all of it use; eight families are no ring of twenty-four."""
+    stream = RoomStream()
+    for day in range(3):
+        stream.evening(700, viewers=150, start_ms=START_MS + day * DAY_MS)
+        for family in range(8):
+            for person in range(3):
+                at_ms = START_MS + day * DAY_MS + (family * 11 + person * 31) * MINUTE_MS
+                stream.tip(f"f{family}{person}", 10, at_ms, device_id=f"phone{family}",
+                           instrument_id=f"card{family}")  # fmt: skip
+    assert severities(stream.run(), "ring") <= {"low"}
+
+
+def test_new_accounts_on_several_phones_are_added_up() -> None:
+    stream = RoomStream()
+    stream.evening(200, viewers=60)
+    for number in range(36):
+        at_ms = START_MS + HOUR_MS + number * 2 * MINUTE_MS
+        stream.tip(f"r{number % 12}", 66, at_ms, device_id=f"d{number % 4}",
+                   account_created_at=START_MS - DAY_MS)  # fmt: skip
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+def test_one_card_after_another_from_one_account_after_another_is_found_without_devices() -> None:
+    stream = RoomStream()
+    stream.evening(100, viewers=40)
+    for number in range(30):
+        at_ms = START_MS + HOUR_MS + number * 2 * MINUTE_MS
+        stream.tip(f"r{number % 4}", 400, at_ms, instrument_id=f"stolen{number}")
+    found = stream.run()
+    assert severities(found, "ring")
+    assert "many_cards" in codes(found)
+
+
+def test_a_third_that_comes_back_again_and_again_is_medium() -> None:
+    """The Pudong case's 33 and 40 %, to the accounts of those who gave it, evening by evening."""
+    stream = RoomStream()
+    for day in range(6):
+        start_ms = START_MS + day * DAY_MS
+        stream.evening(40, viewers=20, start_ms=start_ms)
+        for account in range(5):
+            stream.tip(f"r{account}", 1_000, start_ms + account * MINUTE_MS)
+            at_ms = start_ms + (10 + account) * HOUR_MS
+            stream.payout(f"r{account}", 360, at_ms, reason="withdraw")
+    assert severities(stream.run(), "ring") & {"medium", "high"}
+
+
+def test_what_a_member_gives_as_small_change_afterwards_is_no_news() -> None:
+    stream = RoomStream()
+    for number in range(24):
+        at_ms = START_MS + number * 10 * MINUTE_MS
+        stream.tip(f"r{number % 6}", 1_000, at_ms, device_id=f"d{number % 2}")
+        stream.payout(f"r{number % 6}", 600, at_ms + 5 * MINUTE_MS, reason="withdraw")
+    assert "high" in severities(stream.run(), "ring")
+    for day in range(1, 9):
+        stream.tip("r1", 5, START_MS + day * DAY_MS, device_id="d1")
+    assert max(scores(stream.run(), "ring")) < 0.2

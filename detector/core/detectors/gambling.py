@@ -22,6 +22,7 @@ from detector.core.tipper import HOUR_MS
 _OVER_AFTER_MS = 12 * HOUR_MS  # no stake without a round or prize since
 _SESSION_ENDS_MS = 6 * HOUR_MS  # a longer silence ends an evening, not a round
 _ROUNDS = 3.0  # rounds without payouts that are half a proof of their own kind
+_CLEAR, _SERIES, _SERIES_MS = 0.4, 4, 2 * HOUR_MS  # so many rounds within it are a game going on
 _BY_CHANCE = 0.3
 _UNSURE_TIPS = 10
 _UNCLOSED = 0.15
@@ -45,8 +46,8 @@ class Stakes(NamedTuple):
 
     Attributes:
         at_ms: when they were weighed.
-        seen_ms: when the game was seen last: a prize, or a round that was drawn; of rooms without
-            either, a round.
+        seen_ms: when the game was seen last: a prize, a round that was drawn, or one of a series;
+            of rooms without any, a round.
         rounds: rounds that a silence ended, within one session; old ones count less.
         drawn: rounds after which money went to a few of their tippers; doubtful ones count less.
         winners: payouts to tippers of rounds.
@@ -62,6 +63,7 @@ class Stakes(NamedTuple):
         likeness: how much more than by chance they had sent one or two like gifts, 0..1.
         prompt: how much more than by chance they were the last who had tipped, 0..1.
         played: strength of these prizes as evidence, 0..1.
+        is_series: whether rounds have followed each other lately, paid or not.
         codes: like gifts whose senders got money back.
     """
 
@@ -87,10 +89,11 @@ class Stakes(NamedTuple):
     likeness: float
     prompt: float
     played: float
+    is_series: bool
     codes: tuple[int, ...]
 
 
-NOTHING_STAKED = Stakes(0, 0, 0.0, 0.0, 0, *(0.0,) * 11, 0.0, 0.0, 0, 0.0, 0.0, 0.0, ())
+NOTHING_STAKED = Stakes(0, 0, 0.0, 0.0, 0, *(0.0,) * 11, 0.0, 0.0, 0, 0.0, 0.0, 0.0, False, ())
 
 
 class _Weighed(NamedTuple):
@@ -103,6 +106,10 @@ class _Weighed(NamedTuple):
     @property
     def weight(self) -> float:
         return max(self.is_round, self.is_drawn)
+
+    @property
+    def end_ms(self) -> int:
+        return self.group.rounds[-1].end_ms
 
 
 def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
@@ -125,7 +132,7 @@ def weigh(rounds: Rounds, plays: Plays, at_ms: int) -> Stakes:
         codes = tuple(sorted({*codes, *plays.played()}))
     return stakes._replace(
         at_ms=at_ms,
-        seen_ms=max(stakes.seen_ms if stakes.drawn else 0, plays.win_ms),
+        seen_ms=max(stakes.seen_ms if stakes.drawn or stakes.is_series else 0, plays.win_ms),
         level=max(stakes.level, level),
         wins=plays.wins, hits=plays.hits,
         winners_known=len(plays.winners), likeness=plays.likeness, prompt=prompt, played=played,
@@ -163,15 +170,19 @@ def _weigh_rounds(rounds: Rounds, at_ms: int) -> Stakes:
     content = any_of(_bet_words(weighed, total, bets), 0.6 * strength(lotteries / 0.5))
     money, tempo = strength(drawn), strength(max(quiet, drawn / 2) / _ROUNDS)
     stability = _stability(paid)
-    drawn_or_all = [each for each in weighed if each.is_drawn > 0.0] or weighed
-    seen_ms = max(each.group.rounds[-1].end_ms for each in drawn_or_all)
+    series = [
+        each for each in weighed if each.is_round >= _CLEAR and at_ms - each.end_ms <= _SERIES_MS
+    ]
+    is_series = len(series) >= _SERIES
+    on = [each for each in weighed if each.is_drawn > 0.0] + series * is_series
+    seen_ms = max(each.end_ms for each in on or weighed)
     return Stakes(
         at_ms, seen_ms, quiet, drawn, sum(group.winners for group in paid), tippers,
         _mean(weighed, total, lambda group: group.value / group.n),
         sum(group.paid for group in paid) / max(1, sum(group.value for group in paid)),
         money, tempo, coding, content, stability, bets, lotteries,
         _level(money, tempo, coding, content, stability), 0.0, 0.0, 0, 0.0, 0.0, 0.0,
-        tuple(sorted({r.code for each in weighed if each.is_drawn >= 0.5
+        is_series, tuple(sorted({r.code for each in weighed if each.is_drawn >= 0.5
                       for r in each.group.rounds if r.winners})),
     )  # fmt: skip
 

@@ -12,31 +12,41 @@ from collections.abc import Iterable
 from math import exp, log
 from typing import NamedTuple
 
-from detector.core.crowd import MARK, Crowd, Tipper
+from detector.core.crowd import CARDS_FROM, Crowd, Tipper
 from detector.core.evidence import any_of, corroborated, strength
+from detector.core.linked import (
+    FAMILY,
+    LEAST_GROUP,
+    Sets,
+    is_any_paid,
+    is_new,
+    is_paid,
+    is_paid_back,
+    seen_lately,
+    sets_of,
+    synced,
+)
 from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS, HOUR_MS
 
-_LEAST_GROUP = 3  # linked tippers; two are a couple
-_SCATTERED = 0.25  # share of the crowd from which pairs count as well
 _DEVICES, _INSTRUMENTS = 4.0, 3.0  # tippers more than things: half a proof
 _RETURNED = 0.25
-_SOME_BACK = 0.2  # of his own tips; less is no return
 _SOON_HOURS, _SOON = 24.0, 0.4  # money that comes back within a day
 _TOGETHER_MS = 48 * HOUR_MS  # accounts made within it
 _TOGETHER_SEEN_MS = HOUR_MS
-_YOUNG_MS = 30 * DAY_MS
 _MADE_TOGETHER = 4.0
 _SAME_SECONDS = 0.3
 _SAME_SECONDS_FROM = 4
 _CONCENTRATED = 0.5
 _LIKE_SPREAD = 0.15  # of log mean tips: within 15 %
-_SEEN_WITHIN_MS = 45 * DAY_MS
 _FORGOTTEN_AFTER_MS = 30 * DAY_MS
 _SURE = 0.35  # strength from which a link counts as one
 _MOSTLY_BACK = 0.6
 _CYCLES = 3  # tip, payout, tip, payout, tip, payout
-_CARDS, _CARDS_FROM = 0.2, 4
+_CARDS = 0.2
+_AGAIN = 0.8
+_PUDONG = 1 / 3  # of what was tipped came back
+_SYNCED, _BURSTS = 4.0, 5.0  # tippers, and bursts of each: half a proof
 _ALONE, _UNSURE = 0.58, 0.74  # most that one family, that uncertain links, can come to
 _AT_ONCE, _MEDIUM_AT_MOST = 0.76, 0.89  # with the thresholds as shipped
 _ORDINARY = 0.1  # of the room's score, for a tip of somebody unlinked
@@ -89,21 +99,19 @@ NO_GROUP = Group(0, 0, 0, 0, 0, 0, 0.0, 0.0, 0, *(0.0,) * 11)
 
 
 class Tempo(NamedTuple):
-    """Tips of linked tippers: those within two seconds of another one's, the latest of them, and
-    those with another instrument than the same tipper's last."""
+    """Tips of linked tippers: those within two seconds of another one's, and the latest of them."""
 
     linked: int = 0
     same: int = 0
     last_ms: int = 0
     last_mark: int = 0
-    cards: int = 0
 
-    def one_more(self, is_same: bool, at_ms: int, mark: int, is_other_card: bool) -> Tempo:
+    def one_more(self, is_same: bool, at_ms: int, mark: int) -> Tempo:
         """With one more tip; old ones lose weight."""
-        linked, same, _, _, cards = self
+        linked, same, _, _ = self
         if linked >= _HALVE_AT:
-            linked, same, cards = linked // 2, same // 2, cards // 2
-        return Tempo(linked + 1, same + is_same, at_ms, mark, cards + is_other_card)
+            linked, same = linked // 2, same // 2
+        return Tempo(linked + 1, same + is_same, at_ms, mark)
 
 
 class Returns(NamedTuple):
@@ -120,31 +128,48 @@ class Returns(NamedTuple):
         return Returns(payouts + 1, sum_ms + max(0, after_ms))
 
 
-def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms: int) -> Group:
-    """Looks for the linked group of a room.
+def gather(
+    crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms: int
+) -> tuple[Group, frozenset[int]]:
+    """What speaks most for one hand behind some tippers of a room, and the marks of these.
 
     Args:
         crowd: its tippers.
-        tempo, returns: of its linked ones, of payouts to its tippers.
+        tempo, returns: of its linked ones, of money that went back to its tippers.
         gambling: the room's score of gambling: winners get money back as well.
         at_ms: now, epoch ms.
     """
-    tippers = _seen_lately(crowd, at_ms)
-    groups = _groups(crowd, tippers)
-    linked = [each for group in groups for each in group]
-    marks = {each.mark for each in linked}
-    payees = [each for each in tippers if is_paid_back(each.returned, each.value)]
-    unlinked_payees = [each for each in payees if each.mark not in marks]
-    members = linked + unlinked_payees
-    if not members:
-        return NO_GROUP
+    tippers = seen_lately(crowd, at_ms)
+    candidates = sets_of(crowd, tippers)
+    linked = {each.mark for sets in candidates for group in sets for each in group}
+    paid_alone = [each for each in tippers if is_paid(each) and each.mark not in linked]
+    found, marks = NO_GROUP, frozenset[int]()
+    for sets in [*candidates, []]:
+        others = paid_alone if not sets or any(map(is_any_paid, sets)) else []
+        members = [each for group in sets for each in group] + others
+        if members:
+            group = _weigh(sets, others, tippers, tempo, returns, gambling)
+            if group.level > found.level:
+                found, marks = group, frozenset(each.mark for each in members)
+    return found, marks
+
+
+def _weigh(
+    sets: Sets, others: list[Tipper], tippers: list[Tipper], tempo: Tempo, returns: Returns,
+    gambling: float,
+) -> Group:  # fmt: skip
+    """What speaks for one hand behind these tippers, and others that money went back to."""
+    linked = [each for group in sets for each in group]
+    members = linked + others
+    payees = [each for each in members if is_paid(each)]
     value = sum(each.value for each in tippers)
     devices = _excess(each.device for each in linked)
     instruments = _excess(each.instrument for each in linked)
-    returned = _returned(groups, unlinked_payees, value, gambling)
+    returned = _returned(sets, others, value, gambling)
     made_together = _made_together(linked)
+    at_once = _at_once(linked)
     same_seconds = tempo.same / tempo.linked if tempo.linked >= _SAME_SECONDS_FROM else 0.0
-    cards = tempo.cards / tempo.linked if tempo.cards >= _CARDS_FROM else 0.0
+    cards = _cards(linked)
     share = sum(each.value for each in members) / value
     like = _like(linked)
     # A device that a whole large crowd uses is a placeholder for devices that nobody knows.
@@ -156,29 +181,35 @@ def gather(crowd: Crowd, tempo: Tempo, returns: Returns, gambling: float, at_ms:
     is_at_once = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
     back_hours = returns.after_ms / HOUR_MS / max(1, returns.payouts)
     soon = _SOON * money * (0.0 < back_hours <= _SOON_HOURS)
+    cycles = returns.payouts / max(1, len(payees))
+    again = _AGAIN * money * strength((cycles - 1.0) / (_CYCLES - 1)) if cycles > 1.0 else 0.0
     pace = any_of(
+        at_once,
         strength(same_seconds / _SAME_SECONDS) if tempo.same >= _SAME_SECONDS_FROM else 0.0,
         0.6 * _came_together(linked, tippers),
     )
-    # One or two accounts are a friend of the house, unless it is all that the room lives on and
-    # what they give comes round again and again.
-    is_group = len(members) >= _LEAST_GROUP or (
-        returns.payouts >= _CYCLES and returned >= _MOSTLY_BACK and share >= _CONCENTRATED
+    # One or two accounts are a friend of the house, unless much of what the room lives on goes
+    # back to them, again and again.
+    is_group = len(members) >= LEAST_GROUP or (
+        returns.payouts >= _CYCLES and returned >= _PUDONG and share >= _CONCENTRATED
     )
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
+    level = _level(
+        device, instrument, money, identity, any_of(pace, soon, again), amount, at_once,
+        is_at_once, max(map(len, sets), default=0),
+    )  # fmt: skip
     return Group(
         max(each.last_ms for each in members), len(members), len(tippers), devices, instruments,
-        len(payees), returned, back_hours, made_together, same_seconds, cards, share, like, device,
-        instrument, money, identity, pace, amount,
-        _level(device, instrument, money, identity, any_of(pace, soon), amount, is_at_once),
+        len(payees), returned, back_hours, made_together, max(same_seconds, at_once), cards, share,
+        like, device, instrument, money, identity, pace, amount, level,
     )  # fmt: skip
 
 
 def _level(
     device: float, instrument: float, money: float, identity: float, tempo: float, amount: float,
-    is_at_once: bool,
+    at_once: float, is_at_once: bool, largest: int,
 ) -> float:  # fmt: skip
-    links = sorted((device, instrument, money), reverse=True)
+    links = sorted((device, instrument, money, at_once), reverse=True)
     support = any_of(*links[1:], identity, tempo, amount)
     score = any_of(*links) * (_ALONE + (1.0 - _ALONE) * support)
     is_like_one = max(tempo, amount) >= _SURE
@@ -187,78 +218,29 @@ def _level(
     independent += is_like_one and money >= _MOSTLY_BACK
     if independent < 2:
         # One phone has one user at a time: its accounts do not tip at the same moment by chance.
-        if is_at_once and device >= _SURE:
+        if at_once >= 0.5 or (is_at_once and device >= _SURE):
             return min(max(score, _AT_ONCE), _MEDIUM_AT_MOST)
         return min(score, _UNSURE if is_like_one else _ALONE)
     # A family shares phone and card as well; money that goes back to those who gave it is no
     # family's. In the Pudong cases 33 and 40 % came back.
+    if max(money, identity, tempo, amount) < _SURE and largest <= FAMILY:
+        return min(score, _UNSURE)
     return corroborated(score, support) if money >= _SURE else score
 
 
-def is_in_group(crowd: Crowd, at: int, at_ms: int) -> bool:
-    """Whether the tipper of this row of the crowd is one of its linked group.
-
-    Somebody who shares a phone in such a room need not be: with one other he may be a couple, and
-    the guests of a net cafe are linked to each other, not to the ring. Of several groups the
-    largest counts, and those whose accounts were made together or get money back. Asked for few
-    tips.
-    """
-    mark = crowd.rows[at + MARK]
-    groups = _groups(crowd, _seen_lately(crowd, at_ms))
-    most = max((len(group) for group in groups), default=0)
-    for group in groups:
-        if any(mark == each.mark for each in group):
-            return (
-                len(group) == most
-                or any(is_paid_back(each.returned, each.value) for each in group)
-                or _made_together(group) >= _LEAST_GROUP
-            )
-    return False
+def _at_once(linked: list[Tipper]) -> float:
+    """How surely they tip in the same bursts and hardly otherwise, by how many and how often."""
+    group = synced(linked)
+    if not group:
+        return 0.0
+    bursts = sum(each.bursts.bit_count() for each in group) / len(group)
+    return min(strength(len(group) / _SYNCED), strength(bursts / _BURSTS))
 
 
-def is_paid_back(returned: int, value: int) -> bool:
-    """Whether what came back to a tipper is a return of what he tipped, and not a trifle."""
-    return returned > 0 and returned >= _SOME_BACK * value
-
-
-def _seen_lately(crowd: Crowd, at_ms: int) -> list[Tipper]:
-    return [each for each in crowd if at_ms - each.last_ms <= _SEEN_WITHIN_MS]
-
-
-def _groups(crowd: Crowd, tippers: list[Tipper]) -> list[list[Tipper]]:
-    """The linked tippers that matter: groups, and couples where much of the crowd is couples."""
-    groups = _components(crowd, tippers)
-    in_pairs = sum(len(group) for group in groups)
-    if in_pairs < max(2 * _LEAST_GROUP, _SCATTERED * len(tippers)):
-        groups = [group for group in groups if len(group) >= _LEAST_GROUP]
-    return groups
-
-
-def _components(crowd: Crowd, tippers: list[Tipper]) -> list[list[Tipper]]:
-    """Tippers who share devices or instruments, directly or through others; two or more each."""
-    leader: dict[int, int] = {}
-
-    def find(place: int) -> int:
-        while leader.setdefault(place, place) != place:
-            leader[place] = place = leader[leader[place]]
-        return place
-
-    linked = []
-    for each in tippers:
-        # Devices and instruments are nodes as well: negative, even and odd.
-        nodes = []
-        if crowd.devices.is_shared(each.device):
-            nodes.append(-2 * each.device)
-        if crowd.instruments.is_shared(each.instrument):
-            nodes.append(-2 * each.instrument - 1)
-        for node in nodes:
-            leader[find(node)] = find(each.mark)
-        if nodes:
-            linked.append(each)
-    groups: dict[int, list[Tipper]] = {}
-    for each in linked:
-        groups.setdefault(find(each.mark), []).append(each)
-    return [group for group in groups.values() if len(group) > 1]
+def _cards(linked: list[Tipper]) -> float:
+    """Share of the tips with another instrument than the same tipper's one before."""
+    cards = sum(each.cards for each in linked)
+    return cards / sum(each.tips for each in linked) if cards >= CARDS_FROM else 0.0
 
 
 def _excess(things: Iterable[int]) -> int:
@@ -267,33 +249,30 @@ def _excess(things: Iterable[int]) -> int:
     return len(used) - len(set(used))
 
 
-def _returned(
-    groups: list[list[Tipper]], others: list[Tipper], value: int, gambling: float
-) -> float:
+def _returned(sets: Sets, others: list[Tipper], value: int, gambling: float) -> float:
     """Share of what was tipped that came back: of the linked, of those paid, or of all the room's.
 
     More than somebody tipped does not come back to him: that is a prize, or a withdrawal.
     """
-    tipped = sum(each.value for group in groups for each in group)
-    came_back = sum(
-        min(sum(each.returned for each in group), sum(each.value for each in group))
-        for group in groups
-    )
+    tipped = sum(each.value for group in sets for each in group)
+    came_back = sum(_came_back(group) for group in sets)
     to_others = sum(min(each.returned, each.value) for each in others) * (1.0 - gambling)
     of_linked = came_back / tipped if tipped else 0.0
     of_payees = 0.0
-    if len(others) >= _LEAST_GROUP:
+    if len(others) >= LEAST_GROUP:
         of_payees = to_others / sum(each.value for each in others)
     return max(of_linked, of_payees, (came_back + to_others) / value)
 
 
+def _came_back(group: list[Tipper]) -> int:
+    """What of their tips came back to tippers who share something."""
+    value, returned = sum(each.value for each in group), sum(each.returned for each in group)
+    return min(returned, value) if is_paid_back(returned, value) else 0
+
+
 def _made_together(linked: list[Tipper]) -> int:
     """The most linked accounts that were made within two days of each other, and are young here."""
-    made = sorted(
-        each.created_s * 1000
-        for each in linked
-        if each.created_s and each.first_ms - each.created_s * 1000 <= _YOUNG_MS
-    )
+    made = sorted(each.created_s * 1000 for each in linked if is_new(each))
     return _most_within(made, _TOGETHER_MS)
 
 
@@ -310,7 +289,7 @@ def _came_together(linked: list[Tipper], tippers: list[Tipper]) -> float:
     """How much more the linked came within one hour than the others did, 0..1."""
     marks = {each.mark for each in linked}
     others = [each.first_ms for each in tippers if each.mark not in marks]
-    if len(linked) < _LEAST_GROUP or len(others) < len(linked):
+    if len(linked) < LEAST_GROUP or len(others) < len(linked):
         return 0.0
     most = _most_within(sorted(each.first_ms for each in linked), _TOGETHER_SEEN_MS) / len(linked)
     usual = _most_within(sorted(others), _TOGETHER_SEEN_MS) / len(others)
