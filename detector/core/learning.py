@@ -62,7 +62,7 @@ _BACKGROUND_A_LESSON = 8
 _COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
 _DAY_MS = 86_400_000
 _RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
-_KIND_WEIGHTS = 3
+_ANY, _KIND_WEIGHTS = 0, 3  # where the weights of `any` begin; a correction's are so many
 _OF_STREAMERS = frozenset(("gambling", "ring"))  # found by the streamer view
 _new = tuple.__new__  # half of what a call of the class costs; once an event
 _IP = ID_CELLS.index("ip")
@@ -234,7 +234,7 @@ class Learning:
         if lesson is None or _is_protected(verdict.kind, lesson, flagged):
             return "counted"
         is_true = verdict.judgement == "confirmed"
-        teacher = Teacher(verdict.reviewer, verdict.decided_ms // _DAY_MS)
+        teacher = Teacher(verdict.reviewer, min(verdict.decided_ms, now_ms) // _DAY_MS)
         if not (
             self._is_first(_taught(event_id or about, verdict.judgement), now_ms)
             and self._weights.admits(teacher, is_true)
@@ -249,16 +249,17 @@ class Learning:
         self._lessons += 1
         self._correct(lesson, kind, is_true, teacher)
         if not is_true:
-            self._step(lesson, 0.0, False, teacher)
+            self._weights.step(_ANY, lesson.inputs, False, teacher)
             return
         self._confirmed += 1
         self._risk_of_ids.confirm(lesson.ids, now_ms)
         self._risk_of_shapes.confirm(lesson.shapes, now_ms)
         rarity = self._seen / (self._confirmed * _BACKGROUND_A_LESSON)
         shift = log(rarity) if rarity > 1.0 else 0.0
-        self._step(lesson, shift, True, teacher)
+        self._weights.step(_ANY, lesson.inputs, True, teacher, shift)
         for sampled in self._background.draw(_BACKGROUND_A_LESSON, self._is_reported):
-            self._step(Lesson.unpack(sampled.lesson), shift, False, teacher)
+            inputs = Lesson.unpack(sampled.lesson).inputs
+            self._weights.step(_ANY, inputs, False, teacher, shift)
 
     def _make_lesson(
         self, event: Event, moment: Moment, f: Features | None, prior: float, raw: list[float],
@@ -290,20 +291,12 @@ class Learning:
             ids, f = [*ids[:_IP], 0, *ids[_IP + 1 :]], None
         return self._make_lesson(event, moment, f, overall(own), raw, ids)
 
-    def _step(self, lesson: Lesson, shift: float, is_true: bool, teacher: Teacher) -> None:
-        margin = sum(map(mul, self._weights.values, lesson.inputs)) + shift
-        self._weights.step(enumerate(lesson.inputs), margin, is_true, teacher)
-
     def _correct(self, lesson: Lesson, kind: str, is_true: bool, teacher: Teacher) -> None:
         """Moves the correction of a kind, if its detector had something to say."""
         score = lesson.inputs[SCORES][_KIND_NUMBER[kind]]
-        if not _ASKED_FROM < score < 1.0:
-            return
-        place, weights = _kind_place(kind), self._weights.values
-        id_risk = _highest(lesson.inputs[ID_RISKS])
-        inputs = (log(score / (1.0 - score)), id_risk, 1.0)
-        margin = sum(map(mul, weights[place : place + _KIND_WEIGHTS], inputs))
-        self._weights.step(enumerate(inputs, place), margin, is_true, teacher)
+        if _ASKED_FROM < score < 1.0:
+            inputs = (log(score / (1.0 - score)), _highest(lesson.inputs[ID_RISKS]), 1.0)
+            self._weights.step(_kind_place(kind), inputs, is_true, teacher)
 
     def _remember(self, event_id: str, lesson: Lesson, now_ms: int) -> None:
         self._seen += 1
@@ -407,11 +400,11 @@ def overall(scores: Mapping[str, float]) -> float:
     return 1.0 - none
 
 
-def _expert_weights() -> list[float]:
+def _expert_weights() -> list[list[float]]:
     risks = [_ID_RISK_AT_FIRST] * len(ID_CELLS)
     risks += [_RISK_AT_FIRST] * len(SHAPE_CELLS)
     of_any = [0.0, 1.0, *[0.0] * (len(KINDS) + len(MEASURES)), *risks]
-    return of_any + [1.0, _KIND_RISK_AT_FIRST, 0.0] * len(KINDS)
+    return [of_any] + [[1.0, _KIND_RISK_AT_FIRST, 0.0]] * len(KINDS)
 
 
 def _kind_place(kind: str) -> int:

@@ -236,12 +236,12 @@ def test_one_reviewer_s_nonsense_of_a_day_moves_each_weight_so_far_and_no_furthe
 
 
 def test_all_reviewers_of_a_day_together_have_a_budget_too() -> None:
-    weights = Weights([0.0], Budget(1.0, 2.0, lessons=10))
+    weights = Weights([[-5.0]], Budget(1.0, 2.0, lessons=10))
     for reviewer in range(500):
-        weights.step([(0, 1.0)], -5.0, is_true=True, teacher=Teacher(f"r{reviewer}", 1))
-    assert weights.values == [2.0]
-    weights.step([(0, 1.0)], -5.0, is_true=True, teacher=Teacher("r0", 2))
-    assert 2.0 < weights.values[0] <= 3.0
+        weights.step(0, [1.0], is_true=True, teacher=Teacher(f"r{reviewer}", 1))
+    assert weights.values == [-3.0]
+    weights.step(0, [1.0], is_true=True, teacher=Teacher("r0", 2))
+    assert -3.0 < weights.values[0] <= -2.0
 
 
 @pytest.mark.parametrize("cut", [700, 2500, 4000])
