@@ -58,7 +58,8 @@ _CONFIRMED = {
 
 _BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
 _ASKED_FROM = 0.05
-_BACKGROUND_A_LESSON = 8
+_BACKGROUND_A_LESSON, _BACKGROUND_AT_FIRST = 8, 64
+_DRAWN = 8192  # by when the first confirmed events have been compared with enough
 _COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
 _DAY_MS = 86_400_000
 _RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
@@ -254,10 +255,12 @@ class Learning:
         self._confirmed += 1
         self._risk_of_ids.confirm(lesson.ids, now_ms)
         self._risk_of_shapes.confirm(lesson.shapes, now_ms)
-        rarity = self._seen / (self._confirmed * _BACKGROUND_A_LESSON)
+        count = max(_BACKGROUND_A_LESSON, min(_BACKGROUND_AT_FIRST, _DRAWN // self._confirmed))
+        drawn = self._background.draw(count, self._is_reported)
+        rarity = self._seen / (self._confirmed * max(1, len(drawn)))
         shift = log(rarity) if rarity > 1.0 else 0.0
         self._weights.step(_ANY, lesson.inputs, True, teacher, shift)
-        for sampled in self._background.draw(_BACKGROUND_A_LESSON, self._is_reported):
+        for sampled in drawn:
             inputs = Lesson.unpack(sampled.lesson).inputs
             self._weights.step(_ANY, inputs, False, teacher, shift)
 
