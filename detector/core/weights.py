@@ -24,6 +24,7 @@ import orjson
 
 _VARIANCE = 4.0  # of an expert's weight: it may well be wrong by two (log odds per unit of input)
 _DRIFT_A_DAY = 0.01  # variance that a day adds: a settled weight may be off by 0.1 tomorrow
+_HALVINGS = 30
 _REVIEWERS_A_DAY = 200
 
 
@@ -103,20 +104,17 @@ class Weights:
         self._begin_day(teacher.day)
         rows = self._covariances[place]
         margin = shift + sum(map(mul, self.values[place : place + len(rows)], inputs))
-        chance = 1.0 / (1.0 + exp(-margin)) if margin > -50.0 else 0.0
-        certainty = chance * (1.0 - chance)
         along = [sum(map(mul, row, inputs)) for row in rows]
-        damping = 1.0 / (1.0 + certainty * sum(map(mul, along, inputs)))
-        step = damping * (is_true - chance)
-        self._move(place, [step * each for each in along], teacher)
-        if certainty:
-            learned = damping * certainty
-            for number, each in enumerate(along):
-                if each:
-                    by = learned * each
-                    rows[number] = [
-                        was - by * other for was, other in zip(rows[number], along, strict=True)
-                    ]
+        variance = sum(map(mul, along, inputs))
+        chance = _chance(_settled(margin, variance, is_true))
+        surprise = is_true - chance
+        self._move(place, [surprise * each for each in along], teacher)
+        certainty = chance * (1.0 - chance)
+        learned = certainty / (1.0 + certainty * variance)
+        for row, each in zip(rows, along, strict=True):
+            if each:
+                by = learned * each
+                row[:] = [was - by * other for was, other in zip(row, along, strict=True)]
 
     def _move(self, place: int, changes: list[float], teacher: Teacher) -> None:
         """Changes weights as far as the budgets allow."""
@@ -191,6 +189,22 @@ class Weights:
 
 def _within(value: float, bound: float) -> float:
     return -bound if value < -bound else bound if value > bound else value
+
+
+def _settled(margin: float, variance: float, is_true: bool) -> float:
+    """The likeliest log odds after a verdict, of those before: normal, with mean and variance."""
+    low, high = (margin, margin + variance) if is_true else (margin - variance, margin)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if middle < margin + variance * (is_true - _chance(middle)):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _chance(odds: float) -> float:
+    return 1.0 / (1.0 + exp(-odds)) if odds > -50.0 else 0.0
 
 
 def _diagonal(size: int) -> list[list[float]]:
