@@ -41,7 +41,7 @@ from detector.core.reasons import KINDS
 from detector.core.reviews import Reviews
 from detector.core.risk import RiskTable
 from detector.core.verdict import Verdict
-from detector.core.weights import Budget, Teacher, Weights
+from detector.core.weights import Budget, Expert, Teacher, Weights
 
 Outcome = Literal["learned", "counted", "unclear", "duplicate", "unknown"]
 """What a verdict did: moved weights; was only counted, since a rule decided the case, or it had
@@ -62,7 +62,10 @@ _BACKGROUND_A_LESSON, _BACKGROUND_AT_FIRST = 8, 64
 _DRAWN = 8192  # by when the first confirmed events have been compared with enough
 _COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
 _DAY_MS = 86_400_000
-_RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
+# Log odds and risks span several units, measures and scores one: what an event says may be off by
+# some log odds, and by no more.
+_ALWAYS, _ODDS, _UNTRIED = Expert(0.0, 1.0), Expert(1.0, 0.25), Expert(0.0, 4.0)
+_ID_RISK, _SHAPE_RISK, _KIND_RISK = Expert(0.3, 0.5), Expert(0.15, 0.5), Expert(0.25, 0.5)
 _ANY, _KIND_WEIGHTS = 0, 3  # where the weights of `any` begin; a correction's are so many
 _OF_STREAMERS = frozenset(("gambling", "ring"))  # found by the streamer view
 _new = tuple.__new__  # half of what a call of the class costs; once an event
@@ -149,7 +152,7 @@ class Learning:
             config.verdict_max_entries, config.verdict_idle_ms
         )
         self.reviews = Reviews()
-        self._weights = Weights(_expert_weights(), config.budget)
+        self._weights = Weights(_experts(), config.budget)
         self._risk_of_ids = RiskTable(TABLE, config.id_half_life_ms)
         self._risk_of_shapes = RiskTable(TABLE, config.shape_half_life_ms)
         self._background = Background(config.background_max_entries, config.report_horizon_ms)
@@ -403,11 +406,10 @@ def overall(scores: Mapping[str, float]) -> float:
     return 1.0 - none
 
 
-def _expert_weights() -> list[list[float]]:
-    risks = [_ID_RISK_AT_FIRST] * len(ID_CELLS)
-    risks += [_RISK_AT_FIRST] * len(SHAPE_CELLS)
-    of_any = [0.0, 1.0, *[0.0] * (len(KINDS) + len(MEASURES)), *risks]
-    return [of_any] + [[1.0, _KIND_RISK_AT_FIRST, 0.0]] * len(KINDS)
+def _experts() -> list[list[Expert]]:
+    of_any = [_ALWAYS, _ODDS, *[_UNTRIED] * (len(KINDS) + len(MEASURES))]
+    of_any += [_ID_RISK] * len(ID_CELLS) + [_SHAPE_RISK] * len(SHAPE_CELLS)
+    return [of_any] + [[_ODDS, _KIND_RISK, _ALWAYS]] * len(KINDS)
 
 
 def _kind_place(kind: str) -> int:

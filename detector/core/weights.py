@@ -22,8 +22,7 @@ from typing import NamedTuple
 
 import orjson
 
-_VARIANCE = 4.0  # of an expert's weight: it may well be wrong by two (log odds per unit of input)
-_DRIFT_A_DAY = 0.01  # variance that a day adds: a settled weight may be off by 0.1 tomorrow
+_DRIFT_A_DAY = 0.01  # share of an expert's variance that a day adds
 _HALVINGS = 30
 _REVIEWERS_A_DAY = 200
 
@@ -48,30 +47,39 @@ class Budget(NamedTuple):
     lessons: int
 
 
+class Expert(NamedTuple):
+    """What an expert says of a weight: its value, and how sure that is (variance)."""
+
+    weight: float
+    variance: float
+
+
 class Weights:
     """The weights of all models, one model after the other.
 
     Args:
-        models: the expert's weights of each model: where they start.
+        models: what experts say of the weights of each model: where they start.
         budget: what a day may change.
 
     Attributes:
         values: the weights.
 
-    >>> weights = Weights([[0.0], [0.0, 0.0]], Budget(0.2, 0.3, lessons=10))
+    >>> unsure = Expert(weight=0.0, variance=4.0)
+    >>> weights = Weights([[unsure], [unsure, unsure]], Budget(0.2, 0.3, lessons=10))
     >>> for reviewer in "aaaaaab":
     ...     weights.step(1, [1.0, 0.0], is_true=True, teacher=Teacher(reviewer, 20_000))
     >>> weights.values
     [0.0, 0.3, 0.0]
     """
 
-    def __init__(self, models: Sequence[Sequence[float]], budget: Budget) -> None:
-        self.values = [weight for model in models for weight in model]
+    def __init__(self, models: Sequence[Sequence[Expert]], budget: Budget) -> None:
+        self.values = [expert.weight for model in models for expert in model]
+        self._variances = [expert.variance for model in models for expert in model]
         self._budget = budget
         self._covariances = {}
         place = 0
         for model in models:
-            self._covariances[place] = _diagonal(len(model))
+            self._covariances[place] = _diagonal([expert.variance for expert in model])
             place += len(model)
         self._day = 0
         self._moved_in_day = [0.0] * len(self.values)
@@ -130,10 +138,11 @@ class Weights:
 
     def _begin_day(self, day: int) -> None:
         if day > self._day:  # a late verdict counts in the day that is running
-            drift = (day - self._day) * _DRIFT_A_DAY
-            for rows in self._covariances.values():
+            faded = min(1.0, (day - self._day) * _DRIFT_A_DAY)
+            for place, rows in self._covariances.items():
                 for number, row in enumerate(rows):
-                    row[number] = max(row[number], min(_VARIANCE, row[number] + drift))
+                    variance = self._variances[place + number]
+                    row[number] = max(row[number], min(variance, row[number] + faded * variance))
             self._day = day
             self._moved_in_day = [0.0] * len(self.values)
             self._moved_by.clear()
@@ -207,6 +216,6 @@ def _chance(odds: float) -> float:
     return 1.0 / (1.0 + exp(-odds)) if odds > -50.0 else 0.0
 
 
-def _diagonal(size: int) -> list[list[float]]:
-    """What is known of an expert's weights."""
-    return [[_VARIANCE if at == number else 0.0 for at in range(size)] for number in range(size)]
+def _diagonal(variances: Sequence[float]) -> list[list[float]]:
+    places = range(len(variances))
+    return [[variances[at] if at == number else 0.0 for at in places] for number in places]
