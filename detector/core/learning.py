@@ -58,6 +58,7 @@ _CONFIRMED = {
 
 _BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
 _ASKED_FROM = 0.05
+_ONE_IN = 50  # of the events remembered: as many may one feed confirm in a day, however busy it is
 _BACKGROUND_A_LESSON, _BACKGROUND_AT_FIRST = 8, 64
 _DRAWN = 8192  # by when the first confirmed events have been compared with enough
 _COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
@@ -241,7 +242,7 @@ class Learning:
         teacher = Teacher(verdict.reviewer, min(verdict.decided_ms, now_ms) // _DAY_MS)
         if not (
             self._is_first(_taught(event_id or about, verdict.judgement), now_ms)
-            and self._weights.admits(teacher, is_true)
+            and self._weights.admits(teacher, is_true, len(self.events) // _ONE_IN)
         ):
             return "counted"
         self._teach(lesson, verdict.kind, is_true, teacher, now_ms)

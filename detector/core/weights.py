@@ -86,15 +86,21 @@ class Weights:
         self._moved_by: dict[str, list[float]] = {}
         self._lessons_of: dict[str, list[int]] = {}  # refuting, confirming
 
-    def admits(self, teacher: Teacher, is_true: bool) -> bool:
-        """Counts a verdict that is to teach; False if it is one too many of this reviewer."""
+    def admits(self, teacher: Teacher, is_true: bool, at_least: int = 0) -> bool:
+        """Counts a verdict that is to teach; False if it is one too many of this reviewer.
+
+        Args:
+            teacher: whose verdict it is.
+            is_true: whether it confirms.
+            at_least: verdicts of a reviewer that teach whatever the budget says.
+        """
         self._begin_day(teacher.day)
         lessons = self._lessons_of.get(teacher.reviewer)
         if lessons is None:
             reviewer = teacher.reviewer if len(self._lessons_of) < _REVIEWERS_A_DAY else ""
             lessons = self._lessons_of.setdefault(reviewer, [0, 0])
         lessons[is_true] += 1
-        return lessons[is_true] <= self._budget.lessons
+        return lessons[is_true] <= max(self._budget.lessons, at_least)
 
     def step(
         self, place: int, inputs: Sequence[float], is_true: bool, teacher: Teacher,

@@ -6,8 +6,10 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from math import exp
 from typing import Any
 
+import orjson
 import pytest
 
 from detector.core.decision import Decision
@@ -199,7 +201,7 @@ def test_a_flood_of_lies_in_one_day_does_little_harm(pattern: Any) -> None:
         if event.event_time_ms < at_ms
     ]
     assert len(flood) > 4000
-    assert average_precision(stream, honest(stream) + flood) > 0.8 * learned(pattern)
+    assert average_precision(stream, honest(stream) + flood) > 0.7 * learned(pattern)
 
 
 def test_a_verdict_dated_ahead_gets_no_day_of_its_own() -> None:
@@ -306,6 +308,35 @@ def test_one_reviewer_s_nonsense_of_a_day_moves_each_weight_so_far_and_no_furthe
     ]  # fmt: skip
     assert 0.5 < max(moved) <= 1.0 + 1e-9
     assert running.learning_figures()["lessons"] == 1000
+
+
+def test_a_feed_of_a_busy_site_may_teach_more_in_a_day_than_the_settings_say() -> None:
+    weights, teacher = Weights([[Expert(0.0, 1.0)]], Budget(1.0, 2.0, lessons=10)), Teacher("r", 1)
+    assert sum(weights.admits(teacher, True) for _ in range(50)) == 10
+    assert sum(weights.admits(teacher, False, at_least=30) for _ in range(50)) == 30
+
+
+def test_what_is_known_of_each_weight_is_saved_and_a_save_without_it_loads() -> None:
+    model = [Expert(0.0, 4.0), Expert(1.0, 0.25)]
+    saved, loaded, older = (Weights([model], Budget(1.0, 2.0, lessons=10)) for _ in range(3))
+    saved.step(0, [1.0, -2.0], is_true=True, teacher=Teacher("r", 1))
+    loaded.load(saved.save())
+    assert loaded.save() == saved.save()
+    before = orjson.loads(saved.save())
+    del before["covariances"]
+    older.load(orjson.dumps({**before, "squares": [1.0, 1.0]}))
+    assert older.values == saved.values
+    with pytest.raises(ValueError, match=r"^covariances: found 1 rows, expected 2$"):
+        older.load(orjson.dumps({**before, "covariances": [[[1.0]]]}))
+
+
+def test_a_step_ends_where_prior_and_verdict_balance() -> None:
+    weights = Weights([[Expert(-8.0, 9.0), Expert(0.5, 1.0)]], Budget(99.0, 99.0, lessons=10))
+    weights.step(0, [1.0, 2.0], is_true=True, teacher=Teacher("r", 1))
+    first, second = weights.values
+    surprise = 1 - 1 / (1 + exp(-(first + 2 * second)))
+    assert first + 8.0 == pytest.approx(9.0 * surprise)
+    assert second - 0.5 == pytest.approx(2.0 * surprise)
 
 
 def test_all_reviewers_of_a_day_together_have_a_budget_too() -> None:
