@@ -202,15 +202,17 @@ class Learning:
         prior = overall(scores)
         if event.type != "tip" and not scores and not flags:
             return prior
-        lesson = self._make_lesson(event, moment, f, prior, self._raw, self._ids)
-        any_kind = prior
+        found, any_kind = prior, prior
+        if self._lessons:  # what is learned of a score must not move with its correction
+            found = _overall_raw(self._raw)
+        lesson = self._make_lesson(event, moment, f, found, self._raw, self._ids)
         if self._lessons:
             any_kind = _probability(sum(map(mul, self._weights.values, lesson.inputs)))
         if flags:
             lesson = lesson._replace(protected=_protected(flags))
         self._remember(event.event_id, lesson, now_ms)
         for flag in flags:
-            of_view = self._lesson_of_view(flag, event, moment, f, scores)
+            of_view = self._lesson_of_view(flag, event, moment, f)
             self._remember_flag(event.event_id, flag, of_view, now_ms)
         return any_kind
 
@@ -285,18 +287,18 @@ class Learning:
         return _new(Lesson, (0, inputs, ids, shapes))
 
     def _lesson_of_view(
-        self, flag: Flag, event: Event, moment: Moment, f: Features | None,
-        scores: Mapping[str, float],
-    ) -> Lesson:  # fmt: skip
+        self, flag: Flag, event: Event, moment: Moment, f: Features | None
+    ) -> Lesson:
         """What the view that raised the flag knows of the event, the same wherever the other is."""
         is_streamers = flag.record["subject"]["type"] == "streamer"
-        own = {kind: score for kind, score in scores.items()
-               if (kind in _OF_STREAMERS) == is_streamers}  # fmt: skip
-        raw = [score if kind in own else 0.0 for kind, score in zip(KINDS, self._raw, strict=True)]
+        raw = [
+            score if (kind in _OF_STREAMERS) == is_streamers else 0.0
+            for kind, score in zip(KINDS, self._raw, strict=True)
+        ]
         ids = self._ids
         if is_streamers:
             ids, f = [*ids[:_IP], 0, *ids[_IP + 1 :]], None
-        return self._make_lesson(event, moment, f, overall(own), raw, ids)
+        return self._make_lesson(event, moment, f, _overall_raw(raw), raw, ids)
 
     def _correct(self, lesson: Lesson, kind: str, is_true: bool, teacher: Teacher) -> None:
         """Moves the correction of a kind, if its detector had something to say."""
@@ -405,6 +407,10 @@ def overall(scores: Mapping[str, float]) -> float:
     for kind, score in scores.items():
         none *= 1.0 - _CONFIRMED.get(kind, 0.0) * score
     return 1.0 - none
+
+
+def _overall_raw(raw: list[float]) -> float:
+    return overall(dict(zip(KINDS, raw, strict=True)))
 
 
 def _experts() -> list[list[Expert]]:

@@ -1,12 +1,12 @@
 """Weights that move with verdicts, and how far anybody may move them.
 
 All logistic models of the engine, one list of weights. What is known of a model's weights is a
-normal distribution around them, at first the expert's. A verdict moves them as Bayes' rule does,
-with the logistic likelihood taken as normal at the present weights (the extended Kalman filter of
-logistic regression; Spiegelhalter and Lauritzen 1990). So a weight that few verdicts have spoken
-of moves far, one that many have settled moves little, inputs that go together share what is
-learned, and nothing depends on the scale of an input. What is known fades by the day, since the
-world drifts (McCormick, Raftery, Madigan and Burd, Biometrics 68, 2012).
+normal distribution around them, at first the expert's. A verdict moves them to where prior and
+logistic likelihood balance, and is then taken as normal itself (Laplace's approximation, one
+verdict at a time; Spiegelhalter and Lauritzen, Networks 20, 1990). So a weight that few verdicts
+have spoken of moves far, one that many have settled moves little, and inputs that go together
+share what is learned. What is known fades by the day, since the world drifts (McCormick, Raftery,
+Madigan and Burd, Biometrics 68, 2012).
 
 A sum of steps is held within two bounds: what one reviewer's verdicts of one day, and all verdicts
 of one day, move a single weight, up or down, from where they found it. So whoever wants to teach

@@ -365,11 +365,11 @@ def test_cut_and_loaded_among_verdicts_is_one_run(cut: int) -> None:
 
 
 def test_a_correction_is_the_score_itself_until_verdicts_move_it_down_or_up() -> None:
-    def correction(judgement: str) -> list[float]:
+    def correction(judgement: str) -> tuple[list[float], list[float]]:
         running, reader = engine()
         for event, _ in cards_at_merchants()[:3000]:
             running.process(event)
-        scores = []
+        scores, odds = [], []
         for number in range(12):
             at_ms = running.watermark_ms + 1000
             record = {**tip(700 + number, 3, 3000, at_ms), "event_id": f"n{number}"}
@@ -377,12 +377,14 @@ def test_a_correction_is_the_score_itself_until_verdicts_move_it_down_or_up() ->
             decision = running.process(event)
             assert isinstance(decision, Decision)
             scores.append(decision.scores["outsized"])
+            odds.append(Lesson.unpack(running._learning.events.get(f"n{number}") or b"").inputs[1])
             day = (20_000 + number) * DAY_MS
             running.learn(about(event, judgement, decided_ms=day))
-        return scores
+        return scores, odds
 
-    up, down = correction("confirmed"), correction("false_positive")
+    (up, odds_up), (down, odds_down) = correction("confirmed"), correction("false_positive")
     assert up[0] == down[0]
+    assert odds_up == odds_down  # what the model of `any` looks at does not move with it
     assert down[-1] < down[0] < up[-1]
 
 
