@@ -56,6 +56,7 @@ _CONFIRMED = {
 }  # fmt: skip
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
+_CHANCES = tuple(_CONFIRMED.get(kind, 0.0) for kind in KINDS)
 _BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
 _ASKED_FROM = 0.05
 _ONE_IN = 50  # of the events remembered: as many may one feed confirm in a day, however busy it is
@@ -410,7 +411,12 @@ def overall(scores: Mapping[str, float]) -> float:
 
 
 def _overall_raw(raw: list[float]) -> float:
-    return overall(dict(zip(KINDS, raw, strict=True)))
+    """As `overall`, of scores in the order of `KINDS`."""
+    none = 1.0
+    for chance, score in zip(_CHANCES, raw, strict=True):
+        if score:
+            none *= 1.0 - chance * score
+    return 1.0 - none
 
 
 def _experts() -> list[list[Expert]]:
