@@ -41,7 +41,7 @@ from detector.core.reasons import KINDS
 from detector.core.reviews import Reviews
 from detector.core.risk import RiskTable
 from detector.core.verdict import Verdict
-from detector.core.weights import Budget, Teacher, Weights
+from detector.core.weights import Budget, Expert, Teacher, Weights
 
 Outcome = Literal["learned", "counted", "unclear", "duplicate", "unknown"]
 """What a verdict did: moved weights; was only counted, since a rule decided the case, or it had
@@ -56,13 +56,19 @@ _CONFIRMED = {
 }  # fmt: skip
 """Prior chance that a reviewer confirms a finding of score 1, until verdicts say better."""
 
+_CHANCES = tuple(_CONFIRMED.get(kind, 0.0) for kind in KINDS)
 _BASE = 0.001  # what `any` takes for the share of confirmed events before it knows
 _ASKED_FROM = 0.05
-_BACKGROUND_A_LESSON = 8
+_ONE_IN = 50  # of the events remembered: as many may one feed confirm in a day, however busy it is
+_BACKGROUND_A_LESSON, _BACKGROUND_AT_FIRST = 8, 64
+_DRAWN = 8192  # by when the first confirmed events have been compared with enough
 _COUNT_ALL_UNTIL, _SAMPLED_OF = 4096, 8
 _DAY_MS = 86_400_000
-_RISK_AT_FIRST, _ID_RISK_AT_FIRST, _KIND_RISK_AT_FIRST = 0.15, 0.3, 0.25
-_KIND_WEIGHTS = 3
+# Log odds and risks span several units, measures and scores one: what an event says may be off by
+# some log odds, and by no more.
+_ALWAYS, _ODDS, _UNTRIED = Expert(0.0, 1.0), Expert(1.0, 0.25), Expert(0.0, 4.0)
+_ID_RISK, _SHAPE_RISK, _KIND_RISK = Expert(0.3, 0.5), Expert(0.15, 0.5), Expert(0.25, 0.5)
+_ANY, _KIND_WEIGHTS = 0, 3  # where the weights of `any` begin; a correction's are so many
 _OF_STREAMERS = frozenset(("gambling", "ring"))  # found by the streamer view
 _new = tuple.__new__  # half of what a call of the class costs; once an event
 _IP = ID_CELLS.index("ip")
@@ -148,7 +154,7 @@ class Learning:
             config.verdict_max_entries, config.verdict_idle_ms
         )
         self.reviews = Reviews()
-        self._weights = Weights(_expert_weights(), config.budget)
+        self._weights = Weights(_experts(), config.budget)
         self._risk_of_ids = RiskTable(TABLE, config.id_half_life_ms)
         self._risk_of_shapes = RiskTable(TABLE, config.shape_half_life_ms)
         self._background = Background(config.background_max_entries, config.report_horizon_ms)
@@ -197,15 +203,17 @@ class Learning:
         prior = overall(scores)
         if event.type != "tip" and not scores and not flags:
             return prior
-        lesson = self._make_lesson(event, moment, f, prior, self._raw, self._ids)
-        any_kind = prior
+        found, any_kind = prior, prior
+        if self._lessons:  # what is learned of a score must not move with its correction
+            found = _overall_raw(self._raw)
+        lesson = self._make_lesson(event, moment, f, found, self._raw, self._ids)
         if self._lessons:
             any_kind = _probability(sum(map(mul, self._weights.values, lesson.inputs)))
         if flags:
             lesson = lesson._replace(protected=_protected(flags))
         self._remember(event.event_id, lesson, now_ms)
         for flag in flags:
-            of_view = self._lesson_of_view(flag, event, moment, f, scores)
+            of_view = self._lesson_of_view(flag, event, moment, f)
             self._remember_flag(event.event_id, flag, of_view, now_ms)
         return any_kind
 
@@ -234,10 +242,10 @@ class Learning:
         if lesson is None or _is_protected(verdict.kind, lesson, flagged):
             return "counted"
         is_true = verdict.judgement == "confirmed"
-        teacher = Teacher(verdict.reviewer, verdict.decided_ms // _DAY_MS)
+        teacher = Teacher(verdict.reviewer, min(verdict.decided_ms, now_ms) // _DAY_MS)
         if not (
             self._is_first(_taught(event_id or about, verdict.judgement), now_ms)
-            and self._weights.admits(teacher, is_true)
+            and self._weights.admits(teacher, is_true, len(self.events) // _ONE_IN)
         ):
             return "counted"
         self._teach(lesson, verdict.kind, is_true, teacher, now_ms)
@@ -249,16 +257,19 @@ class Learning:
         self._lessons += 1
         self._correct(lesson, kind, is_true, teacher)
         if not is_true:
-            self._step(lesson, 0.0, False, teacher)
+            self._weights.step(_ANY, lesson.inputs, False, teacher)
             return
         self._confirmed += 1
         self._risk_of_ids.confirm(lesson.ids, now_ms)
         self._risk_of_shapes.confirm(lesson.shapes, now_ms)
-        rarity = self._seen / (self._confirmed * _BACKGROUND_A_LESSON)
+        count = max(_BACKGROUND_A_LESSON, min(_BACKGROUND_AT_FIRST, _DRAWN // self._confirmed))
+        drawn = self._background.draw(count, self._is_reported)
+        rarity = self._seen / (self._confirmed * max(1, len(drawn)))
         shift = log(rarity) if rarity > 1.0 else 0.0
-        self._step(lesson, shift, True, teacher)
-        for sampled in self._background.draw(_BACKGROUND_A_LESSON, self._is_reported):
-            self._step(Lesson.unpack(sampled.lesson), shift, False, teacher)
+        self._weights.step(_ANY, lesson.inputs, True, teacher, shift)
+        for sampled in drawn:
+            inputs = Lesson.unpack(sampled.lesson).inputs
+            self._weights.step(_ANY, inputs, False, teacher, shift)
 
     def _make_lesson(
         self, event: Event, moment: Moment, f: Features | None, prior: float, raw: list[float],
@@ -277,33 +288,25 @@ class Learning:
         return _new(Lesson, (0, inputs, ids, shapes))
 
     def _lesson_of_view(
-        self, flag: Flag, event: Event, moment: Moment, f: Features | None,
-        scores: Mapping[str, float],
-    ) -> Lesson:  # fmt: skip
+        self, flag: Flag, event: Event, moment: Moment, f: Features | None
+    ) -> Lesson:
         """What the view that raised the flag knows of the event, the same wherever the other is."""
         is_streamers = flag.record["subject"]["type"] == "streamer"
-        own = {kind: score for kind, score in scores.items()
-               if (kind in _OF_STREAMERS) == is_streamers}  # fmt: skip
-        raw = [score if kind in own else 0.0 for kind, score in zip(KINDS, self._raw, strict=True)]
+        raw = [
+            score if (kind in _OF_STREAMERS) == is_streamers else 0.0
+            for kind, score in zip(KINDS, self._raw, strict=True)
+        ]
         ids = self._ids
         if is_streamers:
             ids, f = [*ids[:_IP], 0, *ids[_IP + 1 :]], None
-        return self._make_lesson(event, moment, f, overall(own), raw, ids)
-
-    def _step(self, lesson: Lesson, shift: float, is_true: bool, teacher: Teacher) -> None:
-        margin = sum(map(mul, self._weights.values, lesson.inputs)) + shift
-        self._weights.step(enumerate(lesson.inputs), margin, is_true, teacher)
+        return self._make_lesson(event, moment, f, _overall_raw(raw), raw, ids)
 
     def _correct(self, lesson: Lesson, kind: str, is_true: bool, teacher: Teacher) -> None:
         """Moves the correction of a kind, if its detector had something to say."""
         score = lesson.inputs[SCORES][_KIND_NUMBER[kind]]
-        if not _ASKED_FROM < score < 1.0:
-            return
-        place, weights = _kind_place(kind), self._weights.values
-        id_risk = _highest(lesson.inputs[ID_RISKS])
-        inputs = (log(score / (1.0 - score)), id_risk, 1.0)
-        margin = sum(map(mul, weights[place : place + _KIND_WEIGHTS], inputs))
-        self._weights.step(enumerate(inputs, place), margin, is_true, teacher)
+        if _ASKED_FROM < score < 1.0:
+            inputs = (log(score / (1.0 - score)), _highest(lesson.inputs[ID_RISKS]), 1.0)
+            self._weights.step(_kind_place(kind), inputs, is_true, teacher)
 
     def _remember(self, event_id: str, lesson: Lesson, now_ms: int) -> None:
         self._seen += 1
@@ -407,11 +410,19 @@ def overall(scores: Mapping[str, float]) -> float:
     return 1.0 - none
 
 
-def _expert_weights() -> list[float]:
-    risks = [_ID_RISK_AT_FIRST] * len(ID_CELLS)
-    risks += [_RISK_AT_FIRST] * len(SHAPE_CELLS)
-    of_any = [0.0, 1.0, *[0.0] * (len(KINDS) + len(MEASURES)), *risks]
-    return of_any + [1.0, _KIND_RISK_AT_FIRST, 0.0] * len(KINDS)
+def _overall_raw(raw: list[float]) -> float:
+    """As `overall`, of scores in the order of `KINDS`."""
+    none = 1.0
+    for chance, score in zip(_CHANCES, raw, strict=True):
+        if score:
+            none *= 1.0 - chance * score
+    return 1.0 - none
+
+
+def _experts() -> list[list[Expert]]:
+    of_any = [_ALWAYS, _ODDS, *[_UNTRIED] * (len(KINDS) + len(MEASURES))]
+    of_any += [_ID_RISK] * len(ID_CELLS) + [_SHAPE_RISK] * len(SHAPE_CELLS)
+    return [of_any] + [[_ODDS, _KIND_RISK, _ALWAYS]] * len(KINDS)
 
 
 def _kind_place(kind: str) -> int:

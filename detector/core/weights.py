@@ -1,22 +1,29 @@
 """Weights that move with verdicts, and how far anybody may move them.
 
-One list of weights for all logistic models of the engine. A step is river's: the gradient of its
-logistic loss, AdaGrad's step (Duchi, Hazan, Singer 2011). Its sum is then held within two bounds:
-what one reviewer's verdicts of one day, and all verdicts of one day, move a single weight, up or
-down, from where they found it. So whoever wants to teach nonsense needs many reviewers and days.
+All logistic models of the engine, one list of weights. What is known of a model's weights is a
+normal distribution around them, at first the expert's. A verdict moves them to where prior and
+logistic likelihood balance, and is then taken as normal itself (Laplace's approximation, one
+verdict at a time; Spiegelhalter and Lauritzen, Networks 20, 1990). So a weight that few verdicts
+have spoken of moves far, one that many have settled moves little, and inputs that go together
+share what is learned. What is known fades by the day, since the world drifts (McCormick, Raftery,
+Madigan and Burd, Biometrics 68, 2012).
+
+A sum of steps is held within two bounds: what one reviewer's verdicts of one day, and all verdicts
+of one day, move a single weight, up or down, from where they found it. So whoever wants to teach
+nonsense needs many reviewers and days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from math import exp
+from operator import mul
+from typing import NamedTuple
 
 import orjson
-from river.optim import AdaGrad
-from river.optim.losses import Log
 
-_RATE = 0.1
-_FIRST_SQUARES = 1.0  # AdaGrad's sums of squares begin here: no leap at the first verdict
+_DRIFT_A_DAY = 0.01  # share of an expert's variance that a day adds
+_HALVINGS = 30
 _REVIEWERS_A_DAY = 200
 
 
@@ -40,81 +47,108 @@ class Budget(NamedTuple):
     lessons: int
 
 
+class Expert(NamedTuple):
+    """What an expert says of a weight: its value, and how sure that is (variance)."""
+
+    weight: float
+    variance: float
+
+
 class Weights:
-    """A list of weights.
+    """The weights of all models, one model after the other.
 
     Args:
-        initial: the expert's: where they start.
+        models: what experts say of the weights of each model: where they start.
         budget: what a day may change.
 
     Attributes:
         values: the weights.
 
-    >>> weights = Weights([0.0, 0.0], Budget(0.2, 0.3, lessons=10))
+    >>> unsure = Expert(weight=0.0, variance=4.0)
+    >>> weights = Weights([[unsure], [unsure, unsure]], Budget(0.2, 0.3, lessons=10))
     >>> for reviewer in "aaaaaab":
-    ...     weights.step([(0, 1.0)], 0.0, is_true=True, teacher=Teacher(reviewer, 20_000))
-    >>> weights.values[0] <= 0.3
-    True
+    ...     weights.step(1, [1.0, 0.0], is_true=True, teacher=Teacher(reviewer, 20_000))
+    >>> weights.values
+    [0.0, 0.3, 0.0]
     """
 
-    def __init__(self, initial: Sequence[float], budget: Budget) -> None:
-        self.values = list(initial)
+    def __init__(self, models: Sequence[Sequence[Expert]], budget: Budget) -> None:
+        self.values = [expert.weight for model in models for expert in model]
+        self._variances = [expert.variance for model in models for expert in model]
         self._budget = budget
-        self._loss = Log()
-        self._optimizer: Any = AdaGrad(_RATE)  # typed for dicts; a list of weights does as well
-        self._optimizer.g2 = dict.fromkeys(range(len(initial)), _FIRST_SQUARES)
+        self._covariances = {}
+        place = 0
+        for model in models:
+            self._covariances[place] = _diagonal([expert.variance for expert in model])
+            place += len(model)
         self._day = 0
-        self._moved_in_day = [0.0] * len(initial)
+        self._moved_in_day = [0.0] * len(self.values)
         self._moved_by: dict[str, list[float]] = {}
         self._lessons_of: dict[str, list[int]] = {}  # refuting, confirming
 
-    def admits(self, teacher: Teacher, is_true: bool) -> bool:
-        """Counts a verdict that is to teach; False if it is one too many of this reviewer."""
+    def admits(self, teacher: Teacher, is_true: bool, at_least: int = 0) -> bool:
+        """Counts a verdict that is to teach; False if it is one too many of this reviewer.
+
+        Args:
+            teacher: whose verdict it is.
+            is_true: whether it confirms.
+            at_least: verdicts of a reviewer that teach whatever the budget says.
+        """
         self._begin_day(teacher.day)
         lessons = self._lessons_of.get(teacher.reviewer)
         if lessons is None:
             reviewer = teacher.reviewer if len(self._lessons_of) < _REVIEWERS_A_DAY else ""
             lessons = self._lessons_of.setdefault(reviewer, [0, 0])
         lessons[is_true] += 1
-        return lessons[is_true] <= self._budget.lessons
+        return lessons[is_true] <= max(self._budget.lessons, at_least)
 
     def step(
-        self,
-        inputs: Iterable[tuple[int, float]],
-        margin: float,
-        is_true: bool,
-        teacher: Teacher,
-    ) -> None:
-        """One step down the logistic loss.
+        self, place: int, inputs: Sequence[float], is_true: bool, teacher: Teacher,
+        shift: float = 0.0,
+    ) -> None:  # fmt: skip
+        """One step of a model towards what it should have said.
 
         Args:
-            inputs: (weight, its input) of those with an input.
-            margin: the model's log odds, as they are.
-            is_true: what they should have been.
+            place: where the weights of the model begin.
+            inputs: as many as it has weights.
+            is_true: what it should have said.
             teacher: whose budget it is.
+            shift: added to its log odds: of a sample in which true ones are more frequent.
         """
-        slope = float(self._loss.gradient(is_true, margin))
-        gradient = {place: slope * value for place, value in inputs if value}
-        values = self.values
-        before = {place: values[place] for place in gradient}
-        self._optimizer.step(values, gradient)
-        self._hold(before, teacher)
-
-    def _hold(self, before: dict[int, float], teacher: Teacher) -> None:
-        """Takes back what goes beyond the budgets."""
         self._begin_day(teacher.day)
+        rows = self._covariances[place]
+        margin = shift + sum(map(mul, self.values[place : place + len(rows)], inputs))
+        along = [sum(map(mul, row, inputs)) for row in rows]
+        variance = sum(map(mul, along, inputs))
+        chance = _chance(_settled(margin, variance, is_true))
+        surprise = is_true - chance
+        self._move(place, [surprise * each for each in along], teacher)
+        certainty = chance * (1.0 - chance)
+        learned = certainty / (1.0 + certainty * variance)
+        for row, each in zip(rows, along, strict=True):
+            if each:
+                by = learned * each
+                row[:] = [was - by * other for was, other in zip(row, along, strict=True)]
+
+    def _move(self, place: int, changes: list[float], teacher: Teacher) -> None:
+        """Changes weights as far as the budgets allow."""
         moved = self._moved_of(teacher.reviewer)
         in_day, (of_reviewer, of_day, _) = self._moved_in_day, self._budget
-        for place, was in before.items():
-            change = self.values[place] - was
-            change = _within(moved[place] + change, of_reviewer) - moved[place]
-            change = _within(in_day[place] + change, of_day) - in_day[place]
-            self.values[place] = was + change
-            moved[place] += change
-            in_day[place] += change
+        for at, change in enumerate(changes, place):
+            if change:
+                change = _within(moved[at] + change, of_reviewer) - moved[at]
+                change = _within(in_day[at] + change, of_day) - in_day[at]
+                self.values[at] += change
+                moved[at] += change
+                in_day[at] += change
 
     def _begin_day(self, day: int) -> None:
         if day > self._day:  # a late verdict counts in the day that is running
+            faded = min(1.0, (day - self._day) * _DRIFT_A_DAY)
+            for place, rows in self._covariances.items():
+                for number, row in enumerate(rows):
+                    variance = self._variances[place + number]
+                    row[number] = max(row[number], min(variance, row[number] + faded * variance))
             self._day = day
             self._moved_in_day = [0.0] * len(self.values)
             self._moved_by.clear()
@@ -135,7 +169,7 @@ class Weights:
         return orjson.dumps(
             {
                 "weights": self.values,
-                "squares": [self._optimizer.g2[place] for place in range(len(self.values))],
+                "covariances": list(self._covariances.values()),
                 "day": self._day,
                 "moved_in_day": self._moved_in_day,
                 **{name: {who: list(each) for who, each in of.items()} for name, of in by_reviewer},
@@ -149,10 +183,17 @@ class Weights:
             ValueError, KeyError, TypeError, AttributeError: it is something else.
         """
         found, n = orjson.loads(saved), len(self.values)
-        if not len(found["weights"]) == len(found["squares"]) == len(found["moved_in_day"]) == n:
+        if not len(found["weights"]) == len(found["moved_in_day"]) == n:
             raise ValueError(f"weights: found {len(found['weights'])}, expected {n}")
+        if "covariances" in found:  # not in saves of before there were any
+            covariances = [
+                [[float(each) for each in row] for row in rows] for rows in found["covariances"]
+            ]
+            for rows, own in zip(covariances, self._covariances.values(), strict=True):
+                if [len(row) for row in rows] != [len(row) for row in own]:
+                    raise ValueError(f"covariances: found {len(rows)} rows, expected {len(own)}")
+            self._covariances = dict(zip(self._covariances, covariances, strict=True))
         self.values = [float(each) for each in found["weights"]]
-        self._optimizer.g2 = dict(enumerate(map(float, found["squares"])))
         self._day = int(found["day"])
         self._moved_in_day = [float(each) for each in found["moved_in_day"]]
         self._moved_by = {who: [float(x) for x in each] for who, each in found["moved_by"].items()}
@@ -163,3 +204,24 @@ class Weights:
 
 def _within(value: float, bound: float) -> float:
     return -bound if value < -bound else bound if value > bound else value
+
+
+def _settled(margin: float, variance: float, is_true: bool) -> float:
+    """The likeliest log odds after a verdict, of those before: normal, with mean and variance."""
+    low, high = (margin, margin + variance) if is_true else (margin - variance, margin)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if middle < margin + variance * (is_true - _chance(middle)):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _chance(odds: float) -> float:
+    return 1.0 / (1.0 + exp(-odds)) if odds > -50.0 else 0.0
+
+
+def _diagonal(variances: Sequence[float]) -> list[list[float]]:
+    places = range(len(variances))
+    return [[variances[at] if at == number else 0.0 for at in places] for number in places]
