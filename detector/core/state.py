@@ -37,8 +37,8 @@ The sections, in the order in which a save has them:
 
 A map appears as what happened to it (`generations.Cut`): puts and turns, replayed in order. So a
 save of everything and a save of changes have one format. Whoever changes what one of the above
-writes gives the format a new `VERSION`, unless what was saved before still loads. A chunk may be
-damaged in ways that are not seen here, within a value: whoever keeps chunks keeps a digest of them.
+writes gives the format a new `VERSION`. A chunk may be damaged in ways that are not seen here,
+within a value: whoever keeps chunks keeps a digest of them.
 """
 
 from __future__ import annotations

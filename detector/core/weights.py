@@ -185,14 +185,13 @@ class Weights:
         found, n = orjson.loads(saved), len(self.values)
         if not len(found["weights"]) == len(found["moved_in_day"]) == n:
             raise ValueError(f"weights: found {len(found['weights'])}, expected {n}")
-        if "covariances" in found:  # not in saves of before there were any
-            covariances = [
-                [[float(each) for each in row] for row in rows] for rows in found["covariances"]
-            ]
-            for rows, own in zip(covariances, self._covariances.values(), strict=True):
-                if [len(row) for row in rows] != [len(row) for row in own]:
-                    raise ValueError(f"covariances: found {len(rows)} rows, expected {len(own)}")
-            self._covariances = dict(zip(self._covariances, covariances, strict=True))
+        covariances = [
+            [[float(each) for each in row] for row in rows] for rows in found["covariances"]
+        ]
+        for rows, own in zip(covariances, self._covariances.values(), strict=True):
+            if [len(row) for row in rows] != [len(row) for row in own]:
+                raise ValueError(f"covariances: found {len(rows)} rows, expected {len(own)}")
+        self._covariances = dict(zip(self._covariances, covariances, strict=True))
         self.values = [float(each) for each in found["weights"]]
         self._day = int(found["day"])
         self._moved_in_day = [float(each) for each in found["moved_in_day"]]

@@ -316,18 +316,15 @@ def test_a_feed_of_a_busy_site_may_teach_more_in_a_day_than_the_settings_say() -
     assert sum(weights.admits(teacher, False, at_least=30) for _ in range(50)) == 30
 
 
-def test_what_is_known_of_each_weight_is_saved_and_a_save_without_it_loads() -> None:
+def test_what_is_known_of_each_weight_is_saved() -> None:
     model = [Expert(0.0, 4.0), Expert(1.0, 0.25)]
-    saved, loaded, older = (Weights([model], Budget(1.0, 2.0, lessons=10)) for _ in range(3))
+    saved, loaded = (Weights([model], Budget(1.0, 2.0, lessons=10)) for _ in range(2))
     saved.step(0, [1.0, -2.0], is_true=True, teacher=Teacher("r", 1))
     loaded.load(saved.save())
     assert loaded.save() == saved.save()
-    before = orjson.loads(saved.save())
-    del before["covariances"]
-    older.load(orjson.dumps({**before, "squares": [1.0, 1.0]}))
-    assert older.values == saved.values
+    other = {**orjson.loads(saved.save()), "covariances": [[[1.0]]]}
     with pytest.raises(ValueError, match=r"^covariances: found 1 rows, expected 2$"):
-        older.load(orjson.dumps({**before, "covariances": [[[1.0]]]}))
+        loaded.load(orjson.dumps(other))
 
 
 def test_a_step_ends_where_prior_and_verdict_balance() -> None:

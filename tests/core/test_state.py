@@ -228,7 +228,7 @@ def test_a_chunk_of_another_version_is_refused() -> None:
     chunk = bytes([VERSION + 1]) + saved()[0][1:]
     with pytest.raises(StateError) as caught:
         small_engine().load(chunk)
-    assert str(caught.value) == "version: found 4, expected 3: it is of another release"
+    assert str(caught.value) == "version: found 5, expected 4: it is of another release"
 
 
 def test_a_truncated_chunk_is_refused_wherever_it_ends_and_has_no_effect() -> None:
@@ -299,14 +299,14 @@ def test_a_state_that_means_something_else_is_refused_with_every_difference() ->
 
 def test_a_state_of_the_version_before_is_refused_with_words() -> None:
     with pytest.raises(
-        StateError, match=r"^version: found 2, expected 3: it is of another release$"
+        StateError, match=r"^version: found 3, expected 4: it is of another release$"
     ):
-        fresh().load(b64decode((FOLDER / "state-2.txt").read_text("ascii").splitlines()[0]))
+        fresh().load(b64decode((FOLDER / "state-3.txt").read_text("ascii").splitlines()[0]))
 
 
 def test_a_state_that_was_saved_once_loads_and_is_gone_on_from() -> None:
     loaded, (_, reader) = fresh(), engine("cn")
-    for line in (FOLDER / "state-3.txt").read_text("ascii").splitlines():
+    for line in (FOLDER / "state-4.txt").read_text("ascii").splitlines():
         loaded.load(b64decode(line))
     assert loaded.sizes() == {
         "tippers": 8, "streamers": 1, "event_ids": 15, "cases": 2, "claimants": 0, "snoozes": 0,
