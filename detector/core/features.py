@@ -30,6 +30,9 @@ _60_DAYS_MS = 60 * DAY_MS
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 _FAR_ABOVE = log(10.0)  # a payday is three to eight usual days
 _HABIT_GROWS = log(10.0)  # a day, at most
+PACE_NEWEST = 1 / 16
+"""What the newest gap of a session weighs in its pace, at least."""
+
 OWN_DAYS_FROM = 3
 """Days before a tipper's own say what is far above them."""
 
@@ -87,7 +90,7 @@ class Features:
         session_sum, session_decisions, session_start_ms: the session with this tip.
         combo_sum: this tip and those it is a combo with; session_max: the largest such sum of the
             session.
-        session_pace: mean log gap of the session (s), newest weighted most; 0 if unknown.
+        session_pace: mean log gap of the session (s), of about its latest thirty; 0 if unknown.
         session_level: mean log value of the session, newest weighted most.
         sessions, sessions_mean, sessions_variance, sessions_decisions_mean,
         sessions_decisions_variance: the tipper's ended sessions.
@@ -340,7 +343,8 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
         if f.in_order:
             log_gap = log(max(1.0, elapsed_ms / 1000))
             pace = before.session_pace
-            f.session_pace = log_gap if decisions <= 2 else pace + 0.3 * (log_gap - pace)
+            newest = max(PACE_NEWEST, 1.0 / max(1, decisions - 1))
+            f.session_pace = pace + newest * (log_gap - pace)
 
 
 def learn_mean(

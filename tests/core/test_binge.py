@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from detector.core.detectors.binge import Binge
+from detector.core.detectors.session import tempo
 from detector.core.features import Features, Moment, compute
 from tests.core.crowds import DAY_MS, HOUR_MS, MINUTE_MS, NOON_MS, Site
 
@@ -300,3 +302,30 @@ def test_three_large_gifts_on_a_new_account_are_a_sum_and_no_session_that_runs_a
     site = accustomed(account_created_at=NOON_MS - 21 * DAY_MS)
     site.run("t", [800] * 3, steady(900), account_created_at=NOON_MS - 2 * DAY_MS)
     assert site.worst("binge") in (None, "low")
+
+
+def test_one_own_evening_is_something_to_compare_with() -> None:
+    """Four times what one in a hundred such evenings, and such sites, come to."""
+
+    def second(price: int) -> str | None:
+        site = Site()
+        site.habit("t", (2, 5), 1)
+        site.run("t", [price] * 30, lambda index: max(5, 90 - 5 * index))
+        return site.worst("binge")
+
+    assert second(40) in ("medium", "high")
+    assert second(6) in (None, "low")
+
+
+def test_chance_hardly_quickens_long_evenings() -> None:
+    """Of two hundred gaps some few in a row are always short."""
+    quick = 0
+    for seed in range(5):
+        random, site, at_ms = Random(seed), Site(), EVENING_MS
+        for _ in range(200):
+            at_ms += int(1000 * random.expovariate(1 / 60))
+            site.tip("t", 1, at_ms)
+            features = site.engine._tipper_view.features
+            assert features is not None
+            quick += any(sign.code in ("quickening", "accelerating") for sign in tempo(features))
+    assert quick <= 10  # one in a hundred

@@ -46,6 +46,7 @@ _LARGER = 0.5  # of what only one in a hundred sessions of the site passes
 _RAPID = log(60.0)  # mean log gap, s: a decision a minute is no long evening
 _CLEARLY = 0.8  # twice the limit
 _FAR = 4.0  # times what one in a hundred own sessions passes
+_ENOUGH = 500  # sessions of the site, where it alone says what is usual
 _HOURS_KNOWN = 2.0  # of one session, where no other is known
 _OUT_OF_CONTROL = 0.8  # medium: above the site's extreme, by somebody hardly known
 _LOW_AT_MOST = 0.74  # with the thresholds as shipped: a long evening
@@ -85,6 +86,8 @@ class Binge:
         second = sorted((*families.values(), 0.0, 0.0))[-2]
         if max(families.get("tempo", 0.0), families.get("money_flow", 0.0)) < _AT_LIMIT:
             return min(score, _LOW_AT_MOST)
+        if not f.sessions and f.typical_session is not None and f.typical_session.n < _ENOUGH:
+            return min(score, _LOW_AT_MOST)  # of a young stream only the short ones have ended
         is_unsure = _is_unsure(f)
         if is_unsure:
             is_more_than_long = any(reason.code in NO_LONG_EVENING for reason in support)
@@ -205,7 +208,10 @@ def _is_unsure(f: Features) -> bool:
     hour_limit = _hour_limit(f)
     if hour_limit is not None:
         return f.sum_hour < hour_limit or f.session_sum < site.high
-    return f.session_sum < (site.high if f.sessions >= HABIT_FROM else site.extreme)
+    if f.sessions >= HABIT_FROM:
+        return f.session_sum < site.high
+    is_far = f.sessions >= OWN_FROM and f.session_sum >= _FAR * session_limit(f)
+    return f.session_sum < (min(site.extreme, _FAR * site.high) if is_far else site.extreme)
 
 
 def _agreement(f: Features) -> float:
@@ -225,7 +231,7 @@ def _is_unlike_himself(f: Features, support: list[Reason], strengths: Iterable[f
     in, is as far out; of two own sessions, out of all control.
     """
     site = f.typical_session
-    if site is None or f.sessions < OWN_FROM or f.session_sum < _LARGER * site.high:
+    if site is None or f.sessions <= OWN_FROM or f.session_sum < _LARGER * site.high:
         return False
     if f.session_sum < _FAR * session_limit(f):
         return False

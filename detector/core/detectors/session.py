@@ -6,17 +6,17 @@ Each is compared with the tipper's own sessions, or else with the site's or with
 
 from __future__ import annotations
 
-from math import exp, log
+from math import exp, log, sqrt
 
 from detector.core.evidence import habit_limit, session_spread, spread, strength
-from detector.core.features import Features
+from detector.core.features import PACE_NEWEST, Features
 from detector.core.population import Z_99
 from detector.core.reasons import Reason
 from detector.core.tipper import HOUR_MS
 from detector.core.traits import RECHARGED, Counts
 
-OWN_FROM = 2
-"""Sessions, or days, to compare with: `spread` allows for how little two say."""
+OWN_FROM = 1
+"""Sessions, or days, to compare with: `spread` allows for how little one says."""
 
 DECISIONS_FROM = 3
 """A short run of high tips has so many; one or two are single tips."""
@@ -39,10 +39,10 @@ _PK_AT_LEAST_MS = 60_000
 _OCCASIONS = ("pk", "ceremony")
 
 # Gaps of a steady stream are exponential: their logarithms have the mean log(mean gap) - 0.58 and
-# the standard deviation 1.28. `session_pace` weighs the newest 0.3: √(0.3 / 1.7) = 0.42 of it.
+# the standard deviation 1.28; `session_pace`, which weighs the newest w, has √(w / (2 - w)) of it.
 _LOG_GAP_BELOW_MEAN = 0.577
 _GAP_SPREAD = 1.28
-_PACE_SHARE = 0.42
+_PACE_SHARE = sqrt(PACE_NEWEST / (2.0 - PACE_NEWEST))
 
 _NIGHT_BEFORE_HOUR = 6
 _HOURS_FROM = 20  # tips before there is a profile of hours
