@@ -17,7 +17,7 @@ from detector.core.lexicon import ADULT, CHILD, pattern
 from detector.core.tipper import DAY_MS, HOUR_MS, TipperStats, appeared_ms, count_newer
 
 _NEW_MS = 21 * DAY_MS
-_LIFE_MS = 3 * DAY_MS  # what an account had before it counts as before
+_LIFE_MS = DAY_MS // 2  # what an account had before it counts as before
 _ROTATING = 2  # other new devices beside a new one: a net café's, or changed at every visit
 _GENRE_LEAD = 3
 _RECHARGED_MS = 120_000

@@ -124,6 +124,24 @@ def test_a_card_used_since_the_first_tip_is_no_change_and_a_week_of_life_no_proo
     assert spring.worst("week_old") == "medium"
 
 
+def test_a_childs_own_account_tells_by_its_words_evening_after_evening() -> None:
+    """Not verified, a mother's card since the first tip: nothing of it has ever changed."""
+
+    def found(evenings_with_words: int) -> str:
+        world = World(MARCH, 60)
+        for index, day in enumerate(days_from("2026-04-20", 5)):
+            said: dict[str, Any] = {"message": "用了压岁钱"} if index < evenings_with_words else {}
+            after_school(
+                world, "t", 1, recharges=1, amount=12, first_day=day, device_id="phone",
+                instrument_holder="other", room_category="game", **said,
+            )  # fmt: skip
+        world.run()
+        return world.worst("t")
+
+    assert found(5) == "medium"
+    assert found(1) in ("", "low")
+
+
 def test_the_crowd_is_silent(spring: World) -> None:
     assert {spring.worst(f"crowd{index}") for index in range(60)} == {""}
 

@@ -31,7 +31,7 @@ CLUES = (
     Clue("new_streamer", "content", 0.9, "watches others than the account did"),
     Clue("other_genre", "content", 0.6, "watches something else than the account did"),
     Clue("child_room", "content", 1.4, "rooms that children watch (Guo Sai 2025: content browsed)"),
-    Clue("child_words", "content", 2.6, "school, homework, New Year's money (Hengqin 2024)"),
+    Clue("child_words", "content", 3.4, "school, homework, New Year's money (Hengqin 2024)"),
     Clue("adult_words", "content", -2.5, "adult chat: claims were rejected for it"),
     Clue("other_holder", "instrument", 1.9, "the instrument is a parent's"),
     Clue("recharges", "instrument", 2.4, "many small top-ups, each spent at once (Hengqin 2024)"),
@@ -54,6 +54,7 @@ _LOW_AT_MOST, _MEDIUM_AT_MOST = 0.7, 0.89  # with the thresholds as shipped
 _SILENT = 0.5
 _STRONG = 1.3  # log odds of a family that needs only one other beside it
 _CONVINCING = 2.0  # nats: a child has the account for few hours, and no clue is enough alone
+_AN_HOUR_OF_WORDS = 0.38  # at most; full in the third hour
 _SMALL_CHANGE = 0.1  # share of the week's recharges
 _MANY_RECHARGES = 10.0  # a week: fifty a month and more (Hengqin 2024)
 _HOURS_FOR_HIGH = 10  # with tips; fewer are no life that could have changed
@@ -232,9 +233,9 @@ def _unlike(f: Features, counts: Counts, mask: int, trait: int) -> float:
 
 
 def _child_words(f: Features, counts: Counts, mask: int) -> float:
-    """A child's words; said in one hour of a life they may be anybody's: half at most."""
+    """A child's words: said in one hour of a life they may be anybody's, hour after hour hardly."""
     words = _unlike(f, counts, mask, traits.CHILD_WORDS)
-    return words if counts.count(traits.CHILD_WORDS) > 1 else min(0.5, words)
+    return min(words, _AN_HOUR_OF_WORDS * counts.count(traits.CHILD_WORDS))
 
 
 def _recharges(f: Features, counts: Counts, mask: int) -> float:
