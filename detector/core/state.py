@@ -197,7 +197,7 @@ def read(chunk: bytes) -> Part:
 
     >>> read(b"\\x07 and more")
     Traceback (most recent call last):
-    detector.core.state.StateError: version: found 7, expected 3: it is of another release
+    detector.core.state.StateError: version: found 7, expected 4: it is of another release
     """
     if chunk[:1] != bytes([VERSION]):
         found = f"found {chunk[0]}" if chunk else "found nothing"

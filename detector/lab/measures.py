@@ -153,6 +153,8 @@ class Answers:
     {('binge', 'b1'): (1, 0.5)}
     >>> [alarm.event_id for alarm in answers.false(alarms)]
     ['e1', 'e9']
+    >>> [alarm.event_id for alarm in answers.false(alarms, is_any_kind_right=True)]
+    ['e9']
     """
 
     def __init__(self, cases: Sequence[KnownCase]) -> None:
@@ -166,7 +168,12 @@ class Answers:
                 self._by_subject.setdefault(subject, []).append(case)
 
     def about(self, alarm: Alarm, grace_ms: int = 0) -> list[KnownCase]:
-        """The cases of the alarm's kind that it hits.
+        """The cases of the alarm's kind that it hits."""
+        hit = self._hit(alarm, grace_ms)
+        return [case for case in hit if alarm.kind in (case.kind, ANY_KIND)]
+
+    def _hit(self, alarm: Alarm, grace_ms: int) -> list[KnownCase]:
+        """The cases that an alarm hits, whatever their kind.
 
         It hits a case by an event of it, or by a subject of it between the case's first event and
         its last, or `grace_ms` later.
@@ -177,7 +184,7 @@ class Answers:
             for case in self._by_subject.get(alarm.subject, ())
             if case.first_ms <= alarm.time_ms <= case.last_ms + grace_ms and case not in hit
         ]
-        return [case for case in hit if alarm.kind in (case.kind, ANY_KIND)]
+        return hit
 
     def found(self, alarms: Iterable[Alarm], least: str = "medium") -> dict[CaseKey, Found]:
         """The first alarm on each case, by the case's kind and name.
@@ -209,7 +216,11 @@ class Answers:
         return recall
 
     def false(
-        self, alarms: Iterable[Alarm], least: str = "medium", grace_ms: int = 0
+        self,
+        alarms: Iterable[Alarm],
+        least: str = "medium",
+        grace_ms: int = 0,
+        is_any_kind_right: bool = False,
     ) -> list[Alarm]:
         """The alarms that hit no case of their kind.
 
@@ -217,11 +228,12 @@ class Answers:
             alarms: any, of kinds that are labelled; leave others out.
             least: the mildest severity that counts.
             grace_ms: how long after a case's end an alarm on its subject is still no false one.
+            is_any_kind_right: whether one that hits a case of another kind is none: whoever is
+                called finds a case.
         """
+        about = self._hit if is_any_kind_right else self.about
         return [
-            alarm
-            for alarm in alarms
-            if is_at_least(alarm, least) and not self.about(alarm, grace_ms)
+            alarm for alarm in alarms if is_at_least(alarm, least) and not about(alarm, grace_ms)
         ]
 
 

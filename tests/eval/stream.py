@@ -78,8 +78,9 @@ def measured(stream: Stream, said: Said) -> dict[str, Any]:
 
     Recall is of the cases that the platform tells enough of; an alarm on one of the others is right
     all the same. Recall, delay and false alarms are of medium and high alarms unless the name says
-    otherwise. Precision is over tips and refunds. An alarm on a case's subject is false from a day
-    after the case's end on.
+    otherwise; of the false ones, those of no case at all are counted apart: on a case of another
+    kind whoever is called finds a case. Precision is over tips and refunds. An alarm on a case's
+    subject is false from a day after the case's end on.
     """
     answers = stream.answers
     found = answers.found(said.alarms)
@@ -93,6 +94,7 @@ def measured(stream: Stream, said: Said) -> dict[str, Any]:
         "recall_low": _recall(stream, answers.found(said.alarms, "low"), lambda case: case.kind),
         "recall_by_story": _recall(stream, found, _story),
         "false": len(false),
+        "of_no_case": len(answers.false(said.alarms, grace_ms=DAY_MS, is_any_kind_right=True)),
         "false_high": sum(is_at_least(alarm, "high") for alarm in false),
         "false_by_kind": Counter(alarm.kind for alarm in false),
         "false_on": Counter(_what(labels.get(alarm.event_id)) for alarm in false),

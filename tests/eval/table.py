@@ -35,6 +35,7 @@ def pooled(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "untold": sum(each["untold"] for each in figures),
         "alarms_per_10k": per_10k(sum(each["alarms"] for each in figures), tips),
         "false_per_10k": per_10k(sum(each["false"] for each in figures), tips),
+        "of_no_case_per_10k": per_10k(sum(each["of_no_case"] for each in figures), tips),
         "false_high_per_10k": per_10k(sum(each["false_high"] for each in figures), tips),
         "macro_recall": mean(_share(*each) for each in recall.values()),
         "macro_recall_low": mean(_share(*each) for each in recall_low.values()),
@@ -53,12 +54,14 @@ def pooled(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def overview(rows: Mapping[str, Mapping[str, Any]], title: str) -> str:
     """One line a detector: what it finds, what it costs, how soon.
 
+    `no case`: of the false alarms, those that hit no case of any kind, in 10,000 tips.
     `untold`: cases that do not count, since the platform tells nothing they could be known by.
     """
     head = (
         "macro recall",
         "and low",
         "false/10k",
+        "no case",
         "high/10k",
         "macro AP",
         "AP any",
@@ -70,7 +73,8 @@ def overview(rows: Mapping[str, Mapping[str, Any]], title: str) -> str:
         (
             name,
             _number(row["macro_recall"]), _number(row["macro_recall_low"]),
-            _number(row["false_per_10k"]), _number(row["false_high_per_10k"]),
+            _number(row["false_per_10k"]), _number(row["of_no_case_per_10k"]),
+            _number(row["false_high_per_10k"]),
             _number(row["macro_precision"]), _number(row["precision"][ANY]),
             _number(row["median_delay_tips"], 0), _number(row["median_delay_minutes"], 1),
             str(row["untold"]),

@@ -161,7 +161,7 @@ def _weigh(
     """What speaks for one hand behind these tippers, and others that money went back to."""
     linked = [each for group in sets for each in group]
     members = linked + others
-    payees = [each for each in members if is_paid(each)]
+    payees = sum(map(is_paid, members))
     value = sum(each.value for each in tippers)
     devices = _excess(each.device for each in linked)
     instruments = _excess(each.instrument for each in linked)
@@ -178,11 +178,7 @@ def _weigh(
     instrument = any_of(_by_instruments(instruments), _by_cards(cards))
     money = strength(returned / _RETURNED)
     identity = strength((made_together - 1) / _MADE_TOGETHER) if made_together >= 3 else 0.0
-    is_at_once = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
     back_hours = returns.after_ms / HOUR_MS / max(1, returns.payouts)
-    soon = _SOON * money * (0.0 < back_hours <= _SOON_HOURS)
-    cycles = returns.payouts / max(1, len(payees))
-    again = _AGAIN * money * strength((cycles - 1.0) / (_CYCLES - 1)) if cycles > 1.0 else 0.0
     pace = any_of(
         at_once,
         strength(same_seconds / _SAME_SECONDS) if tempo.same >= _SAME_SECONDS_FROM else 0.0,
@@ -194,38 +190,49 @@ def _weigh(
         returns.payouts >= _CYCLES and returned >= _PUDONG and share >= _CONCENTRATED
     )
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
-    level = _level(
-        device, instrument, money, identity, any_of(pace, soon, again), amount, at_once,
-        is_at_once, max(map(len, sets), default=0),
-    )  # fmt: skip
+    rhythm = any_of(pace, money * _back(back_hours, returns.payouts / max(1, payees)))
+    # One phone has one user at a time: its accounts do not tip at the same moment by chance.
+    is_one_phones = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
+    is_at_once = at_once >= 0.5 or (is_one_phones and device >= _SURE)
+    is_household = max(map(len, sets), default=0) <= FAMILY
     return Group(
         max(each.last_ms for each in members), len(members), len(tippers), devices, instruments,
-        len(payees), returned, back_hours, made_together, max(same_seconds, at_once), cards, share,
-        like, device, instrument, money, identity, pace, amount, level,
+        payees, returned, back_hours, made_together, max(same_seconds, at_once), cards, share,
+        like, device, instrument, money, identity, pace, amount,
+        _level((device, instrument, money, at_once), identity, rhythm, amount, is_at_once,
+               is_household),
     )  # fmt: skip
 
 
 def _level(
-    device: float, instrument: float, money: float, identity: float, tempo: float, amount: float,
-    at_once: float, is_at_once: bool, largest: int,
+    links: tuple[float, float, float, float], identity: float, tempo: float, amount: float,
+    is_at_once: bool, is_household: bool,
 ) -> float:  # fmt: skip
-    links = sorted((device, instrument, money, at_once), reverse=True)
-    support = any_of(*links[1:], identity, tempo, amount)
+    """The score of some tippers: strengths of links by device, instrument, money and bursts, what
+    else agrees, and whether they act at once, or might be one household."""
+    *_, money, _ = links
+    support = any_of(*sorted(links)[:-1], identity, tempo, amount)
     score = any_of(*links) * (_ALONE + (1.0 - _ALONE) * support)
     is_like_one = max(tempo, amount) >= _SURE
     # That much of a room's receipts does not go back to those who gave most of it by chance.
     independent = sum(each >= _SURE for each in (*links, identity))
     independent += is_like_one and money >= _MOSTLY_BACK
     if independent < 2:
-        # One phone has one user at a time: its accounts do not tip at the same moment by chance.
-        if at_once >= 0.5 or (is_at_once and device >= _SURE):
+        if is_at_once:
             return min(max(score, _AT_ONCE), _MEDIUM_AT_MOST)
         return min(score, _UNSURE if is_like_one else _ALONE)
     # A family shares phone and card as well; money that goes back to those who gave it is no
     # family's. In the Pudong cases 33 and 40 % came back.
-    if max(money, identity, tempo, amount) < _SURE and largest <= FAMILY:
+    if is_household and max(money, identity, tempo, amount) < _SURE:
         return min(score, _UNSURE)
     return corroborated(score, support) if money >= _SURE else score
+
+
+def _back(hours: float, times: float) -> float:
+    """How unlike chance money comes back: within a day, and so often to each."""
+    soon = _SOON * (0.0 < hours <= _SOON_HOURS)
+    again = _AGAIN * strength((times - 1.0) / (_CYCLES - 1)) if times > 1.0 else 0.0
+    return any_of(soon, again)
 
 
 def _at_once(linked: list[Tipper]) -> float:
