@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from detector.core.crowd import Crowd
+from detector.core.crowd import MAX_TIPPERS, Crowd
 
 _WITHIN_MS = 3_000
 _LEAST_TIPPERS = 5
@@ -45,13 +45,14 @@ class Bursts:
             at_ms: event time, epoch ms.
         """
         ended = False
-        if not 0 <= at_ms - self._start_ms <= _WITHIN_MS:
+        if abs(at_ms - self._start_ms) > _WITHIN_MS:
             if len(self._marks) >= _LEAST_TIPPERS:
                 self._number = (self._number + 1) % _REMEMBERED
                 crowd.note_burst(self._marks, 1 << self._number)
                 ended = True
             self._start_ms, self._marks = at_ms, set()
-        self._marks.add(crowd.mark_at(at))
+        if len(self._marks) < MAX_TIPPERS:
+            self._marks.add(crowd.mark_at(at))
         return ended
 
     def save(self) -> list[Any]:
