@@ -61,7 +61,9 @@ class InStep:
             return []
         often = [(number_of[each.mark], each) for each in tippers if each.mark in number_of]
         among = sum(1 << number for number, _ in often)
-        most = max((self._with[number] & among for number, _ in often), key=int.bit_count, default=0)
+        most = max(
+            (self._with[number] & among for number, _ in often), key=int.bit_count, default=0
+        )
         if most.bit_count() < _LEAST_SYNCED:
             return []
         group = [each for number, each in often if most >> number & 1]

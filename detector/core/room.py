@@ -47,9 +47,9 @@ _SMALL_CHANGE = 0.2  # of a tipper's mean tip
 _LATELY_MS = HOUR_MS  # who tipped since may have staked; what on, is not known
 _LONGEST_LOTTERY_MS = 2 * HOUR_MS
 _SAME_SECONDS_MS = 2_000
-# Looking at a group costs more, the larger the crowd: so many looks at least go round it once, and
-# so many at most where what has happened is worth one.
-_LOOKS, _MOST_LOOKS = 16, 64
+# A look costs in proportion to the crowd: while so many events as it has tippers go by, the room is
+# looked at so often as a rule, and so often where each of them is worth a look.
+_LOOKS, _MOST_LOOKS = 16, 48
 _MAX_PAYEES = 8
 _LENGTH_BYTES = 4
 _LARGEST_CROWD = MAX_TIPPERS * WIDTH * 8
