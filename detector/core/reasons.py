@@ -101,12 +101,16 @@ UNITS = {
     "share": ("", ""),
 }
 
+_LARGEST_WHOLE = 2**53  # from which floats skip whole numbers
+
 
 def _rounded(value: float | None) -> float | None:
     if value is None:
         return None
     rounded = round(value, 2)
-    return int(rounded) if rounded == int(rounded) else rounded
+    # A limit of somebody erratic may be above what JSON writers take for an integer.
+    is_whole = rounded == int(rounded) and abs(rounded) < _LARGEST_WHOLE
+    return int(rounded) if is_whole else rounded
 
 
 def _figure(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -297,3 +298,10 @@ def test_a_snooze_told_to_the_engine_holds_until_event_time_has_passed_it() -> N
     ]  # fmt: skip
     assert len(site.tip("t2", START_MS + HOUR_MS).flags) == 1
     assert site.engine.snoozed == 2
+
+
+def test_a_limit_larger_than_any_integer_of_json_can_be_written() -> None:
+    reason = Reason("day_above_own", "amount", 5e9, 70.0, 3e20, "CNY", 21, 0.9)
+    record = reason.to_record()
+    assert (record["observed"], record["usual"]) == (5_000_000_000, 70)
+    assert orjson.loads(orjson.dumps(record))["limit"] == 3e20
