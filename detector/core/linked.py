@@ -41,7 +41,9 @@ def sets_of(crowd: Crowd, tippers: list[Tipper]) -> list[Sets]:
     """
     groups = _groups(crowd, tippers)
     changers = [
-        each for each in tippers if each.cards >= CARDS_FROM and 2 * each.cards >= each.tips
+        each
+        for each in tippers
+        if each.more_cards >= CARDS_FROM and 2 * each.more_cards >= each.tips
     ]
     found = [[group] for group in sorted(groups, key=len, reverse=True)[:_MOST_SETS]]
     if len(groups) > 1:
@@ -51,7 +53,7 @@ def sets_of(crowd: Crowd, tippers: list[Tipper]) -> list[Sets]:
         small = [group for group in groups if len(group) <= FAMILY]
         if sum(map(len, small)) >= _SCATTERED * len(tippers):
             found.append(small)
-    if changers:
+    if 0 < 2 * len(changers) <= len(tippers):  # or else payments have tokens of their own
         found.append([changers])
     at_once = synced(tippers)
     if at_once:
