@@ -221,13 +221,14 @@ class Crowd:
         )
 
     def is_watched(self, at: int) -> bool:
-        """Whether a ring could be behind the tipper of this row: linked, paid, or often at once."""
+        """Whether a ring could be behind the tipper of this row, linked or not: he was paid, pays
+        with many cards, or is in many bursts."""
         rows = self.rows
+        bursts = rows[at + BURSTS]
         return (
-            self.is_linked(at)
-            or rows[at + RETURNED] > 0
+            rows[at + RETURNED] > 0
+            or (bursts > 0 and bursts.bit_count() >= BURSTS_FROM)
             or rows[at + CARDS].bit_count() > CARDS_FROM
-            or (rows[at + BURSTS] > 0 and rows[at + BURSTS].bit_count() >= BURSTS_FROM)
         )
 
     def mark_at(self, at: int) -> int:

@@ -101,21 +101,19 @@ class Room:
         if self.payees:
             self._came_from_payee(at)
         is_linked = crowd.is_linked(at)
-        if not is_late and self._enter_burst(event, at):
-            self._look(event.event_time_ms)
-        elif crowd.is_watched(at):
-            self._watch(at, event.event_time_ms, is_linked)
+        has_burst_ended = not is_late and self._enter_burst(event, at)
+        if is_linked or crowd.is_watched(at):
+            self._watch(at, event.event_time_ms, is_linked, has_burst_ended)
         if not is_late:
             self._stake(event, at, is_linked)
         return at
 
     def _enter_burst(self, event: Event, at: int) -> bool:
-        """Enters a tip into the room's bursts; whether it shows something to be looked at."""
+        """Enters a tip into the room's bursts; whether it shows that one has ended."""
         at_ms, mode = event.event_time_ms, event.room_mode
         if at_ms < self.occasion_until_ms or (mode is not None and mode in _OCCASIONS):
             return False
-        has_ended = self.bursts.enter(self.crowd, at, at_ms)
-        return has_ended and self.crowd.is_watched(at)
+        return self.bursts.enter(self.crowd, at, at_ms)
 
     def _stake(self, event: Event, at: int, is_linked: bool) -> None:
         """Enters a tip into the room's rounds."""
@@ -138,14 +136,14 @@ class Room:
         if ended:
             self.stakes = weigh(self.rounds, self.plays, at_ms)
 
-    def _watch(self, at: int, at_ms: int, is_linked: bool) -> None:
-        """Enters a tip of somebody linked; looks at the group again, less often in large rooms."""
+    def _watch(self, at: int, at_ms: int, is_linked: bool, is_news: bool) -> None:
+        """Enters a tip of somebody watched; looks at the group again, less often in large rooms."""
         tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
             self.tempo = tempo.one_more(is_same, at_ms, tipper)
         self._unseen += 1
-        if self._unseen > len(self.crowd) // _LOOK_EVERY:
+        if is_news or self._unseen > len(self.crowd) // _LOOK_EVERY:
             self._look(at_ms)
 
     def _look(self, at_ms: int) -> None:
@@ -235,7 +233,8 @@ class Room:
         value = event.value_minor or 0
         if event.type == "tip" and value * rows[at + TIPS] < _SMALL_CHANGE * rows[at + VALUE]:
             return False
-        if rows[at + MARK] not in self.members and self.crowd.is_watched(at):
+        crowd = self.crowd
+        if rows[at + MARK] not in self.members and (crowd.is_linked(at) or crowd.is_watched(at)):
             self._look(event.event_time_ms)
         return rows[at + MARK] in self.members
 
