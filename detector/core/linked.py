@@ -24,7 +24,7 @@ FAMILY = 5
 _SOME_BACK = 0.2  # of his own tips; less is no return
 _NOT_HIS = 3.0  # times his own tips; more is a withdrawal of what others gave
 _MOST_SETS = 6
-_MOST_SYNCED = 64
+_MOST_IN_STEP = 64  # compared with one another: so many of those who tip mostly in bursts
 _LEAST_SYNCED = 5
 _MOSTLY_IN_BURSTS = 0.75
 _CAME_AT_ONCE, _AT_ONCE_MS = 0.6, 5_000
@@ -33,7 +33,44 @@ Sets = list[list[Tipper]]
 """Sets of tippers that share something, taken as one hand."""
 
 
-def sets_of(crowd: Crowd, tippers: list[Tipper]) -> list[Sets]:
+class InStep:
+    """Who was in the same bursts as whom, of tippers who hardly tip otherwise.
+
+    Comparing everybody with everybody is what costs most of a look at a room: it is done once for
+    all sets, and of a crowd full of such tippers, first for those who share something.
+    """
+
+    __slots__ = ("_number_of", "_with")
+
+    def __init__(self, crowd: Crowd, tippers: list[Tipper]) -> None:
+        often = [
+            each
+            for each in tippers
+            if each.bursts.bit_count() >= max(BURSTS_FROM, _MOSTLY_IN_BURSTS * each.tips)
+        ]
+        if len(often) > _MOST_IN_STEP:
+            often.sort(key=lambda each: not _is_linked(crowd, each))
+        often = often[:_MOST_IN_STEP] if len(often) >= _LEAST_SYNCED else []
+        self._number_of = {each.mark: number for number, each in enumerate(often)}
+        self._with = _in_step([each.bursts for each in often])
+
+    def synced(self, tippers: list[Tipper]) -> list[Tipper]:
+        """The most of these who were in the same bursts as one of them, and came at once."""
+        number_of = self._number_of
+        if not number_of:
+            return []
+        often = [(number_of[each.mark], each) for each in tippers if each.mark in number_of]
+        among = sum(1 << number for number, _ in often)
+        most = max(
+            (self._with[number] & among for number, _ in often), key=int.bit_count, default=0
+        )
+        if most.bit_count() < _LEAST_SYNCED:
+            return []
+        group = [each for number, each in often if most >> number & 1]
+        return group if _came_at_once(group) else []
+
+
+def sets_of(crowd: Crowd, tippers: list[Tipper], in_step: InStep) -> list[Sets]:
     """What might be a ring: each larger set by itself, and those together that belong together.
 
     Together are sets of new accounts, sets that money goes back to, those who tip in the same
@@ -55,7 +92,7 @@ def sets_of(crowd: Crowd, tippers: list[Tipper]) -> list[Sets]:
             found.append(small)
     if 0 < 2 * len(changers) <= len(tippers):  # or else payments have tokens of their own
         found.append([changers])
-    at_once = synced(tippers)
+    at_once = in_step.synced(tippers)
     if at_once:
         marks = {each.mark for each in at_once}
         for group in groups:
@@ -91,33 +128,40 @@ def is_new(tipper: Tipper) -> bool:
     return bool(tipper.created_s) and tipper.first_ms - tipper.created_s * 1000 <= YOUNG_MS
 
 
-def synced(tippers: list[Tipper]) -> list[Tipper]:
-    """The most tippers who were in the same bursts, in hardly anything else, and came at once."""
-    often = [
-        each
-        for each in tippers
-        if each.bursts.bit_count() >= max(BURSTS_FROM, _MOSTLY_IN_BURSTS * each.tips)
-    ][:_MOST_SYNCED]
-    if len(often) < _LEAST_SYNCED:
-        return []
-    most: list[Tipper] = []
-    for one in often:
-        group = [each for each in often if _are_synced(one.bursts, each.bursts)]
-        if len(group) > len(most):
-            most = group
-    return most if len(most) >= _LEAST_SYNCED and _came_at_once(most) else []
+def most_within(times: list[int], window_ms: int) -> int:
+    """The most of these times, in order, that lie within so long of each other."""
+    most = start = 0
+    for end, at_ms in enumerate(times):
+        while at_ms - times[start] > window_ms:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
 
 
-def _are_synced(one: int, other: int) -> bool:
-    both = (one & other).bit_count()
-    return both >= BURSTS_FROM and 2 * both >= (one | other).bit_count()
+def _in_step(bursts: list[int]) -> list[int]:
+    """For each of these bits, with which others they agree, itself included: as bits of numbers.
+
+    They do with three bursts in common, and half of all those that either was in.
+    """
+    counts = [each.bit_count() for each in bursts]
+    found = [1 << number for number in range(len(bursts))]
+    for number, (one, count) in enumerate(zip(bursts, counts, strict=True)):
+        for other in range(number):
+            both = (one & bursts[other]).bit_count()
+            if both >= BURSTS_FROM and 3 * both >= count + counts[other]:
+                found[number] |= 1 << other
+                found[other] |= 1 << number
+    return found
 
 
 def _came_at_once(group: list[Tipper]) -> bool:
     """Whether most were seen first within the same seconds: fans come one by one."""
     firsts = sorted(each.first_ms for each in group)
-    most = max(sum(0 <= other - first <= _AT_ONCE_MS for other in firsts) for first in firsts)
-    return most >= _CAME_AT_ONCE * len(group)
+    return most_within(firsts, _AT_ONCE_MS) >= _CAME_AT_ONCE * len(group)
+
+
+def _is_linked(crowd: Crowd, tipper: Tipper) -> bool:
+    return crowd.devices.is_shared(tipper.device) or crowd.instruments.is_shared(tipper.instrument)
 
 
 def _is_new(group: list[Tipper]) -> bool:

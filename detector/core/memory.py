@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import exp, log
 
+from detector.core.crowd import LARGEST
 from detector.core.event import Event
 from detector.core.evidence import HABIT_FROM
 from detector.core.features import Features, Moment, learn_mean
@@ -97,7 +98,7 @@ def recharge(tipper: TipperStats, event: Event, moment: Moment) -> None:
         tipper.other_recharges_week += weight
     if moment.is_office_hour:
         tipper.office_recharges_week += weight
-    tipper.balance += value
+    tipper.balance = min(LARGEST, tipper.balance + value)
     tipper.notes = _with_facts(tipper.notes, event)
 
 
@@ -162,11 +163,11 @@ def _advance_sums(after: TipperStats, f: Features) -> None:
     if f.day_sum is None:
         after.day, after.day_sum = before.day, before.day_sum
     else:
-        after.day, after.day_sum = f.moment.day, f.day_sum
+        after.day, after.day_sum = f.moment.day, min(LARGEST, f.day_sum)
     if f.month_sum is None:
         after.month, after.month_sum = before.month, before.month_sum
     else:
-        after.month, after.month_sum = f.moment.month, f.month_sum
+        after.month, after.month_sum = f.moment.month, min(LARGEST, f.month_sum)
     after.days, after.day_mean, after.day_variance = f.days, f.day_mean, f.day_variance
     after.heavy_days = f.heavy_days
 
@@ -178,9 +179,10 @@ def _advance_sessions(after: TipperStats, f: Features) -> None:
         if f.gap_s is None or f.is_new_session or f.is_combo
         else learn_mean(before.gaps, before.gap_mean, before.gap_variance, log(max(1.0, f.gap_s)))
     )
-    after.session_start_ms, after.session_sum = f.session_start_ms, f.session_sum
+    after.session_start_ms, after.session_sum = f.session_start_ms, min(LARGEST, f.session_sum)
     after.session_decisions = f.session_decisions
-    after.combo_sum, after.session_max = f.combo_sum, f.session_max
+    after.combo_sum = min(LARGEST, f.combo_sum)
+    after.session_max = min(LARGEST, f.session_max)
     after.session_pace, after.session_level = f.session_pace, f.session_level
     after.sessions = f.sessions
     after.sessions_mean, after.sessions_variance = f.sessions_mean, f.sessions_variance
@@ -199,7 +201,7 @@ def _advance_rooms(after: TipperStats, f: Features) -> None:
         after.pk_ms, after.pk_sum = before.pk_ms, before.pk_sum
         after.pk_decisions = before.pk_decisions
     if f.event.room_mode == "pk" and f.in_order:
-        after.pk_ms, after.pk_sum = f.event.event_time_ms, f.session_sum
+        after.pk_ms, after.pk_sum = f.event.event_time_ms, after.session_sum
         after.pk_decisions = min(f.session_decisions, _MOST)
 
 

@@ -47,7 +47,9 @@ _SMALL_CHANGE = 0.2  # of a tipper's mean tip
 _LATELY_MS = HOUR_MS  # who tipped since may have staked; what on, is not known
 _LONGEST_LOTTERY_MS = 2 * HOUR_MS
 _SAME_SECONDS_MS = 2_000
-_LOOK_EVERY = 16  # looking at a group costs in proportion to the crowd
+# A look costs in proportion to the crowd: while so many events as it has tippers go by, the room is
+# looked at so often as a rule, and so often where each of them is worth a look.
+_LOOKS, _MOST_LOOKS = 16, 48
 _MAX_PAYEES = 8
 _LENGTH_BYTES = 4
 _LARGEST_CROWD = MAX_TIPPERS * WIDTH * 8
@@ -87,7 +89,7 @@ class Room:
         self.group: Group = NO_GROUP
         self.members: frozenset[int] = frozenset()
         self.payees: dict[int, int] = {}
-        self._unseen = 0  # tips of linked tippers since `group` was looked for
+        self._unseen = 0  # tips of watched tippers, and payouts, since `group` was looked for
 
     def add_tip(self, event: Event, is_late: bool) -> int:
         """Enters a tip; where its tipper's row of the crowd begins.
@@ -136,17 +138,22 @@ class Room:
         if ended:
             self.stakes = weigh(self.rounds, self.plays, at_ms)
 
-    def _watch(self, at: int, at_ms: int, is_linked: bool, is_news: bool) -> None:
+    def _watch(self, at: int, at_ms: int, is_linked: bool, has_burst_ended: bool) -> None:
         """Enters a tip of somebody watched; looks at the group again, less often in large rooms."""
         tempo, tipper = self.tempo, self.crowd.rows[at + MARK]
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
             self.tempo = tempo.one_more(is_same, at_ms, tipper)
         self._unseen += 1
-        if is_news or self._unseen > len(self.crowd) // _LOOK_EVERY:
-            self._look(at_ms)
+        self._look(at_ms, _MOST_LOOKS if has_burst_ended else _LOOKS)
 
-    def _look(self, at_ms: int) -> None:
+    def _look(self, at_ms: int, looks: int) -> None:
+        """Looks at the group, unless it has been looked at lately; `looks`: per round of the crowd.
+
+        A look finds nothing new if nothing has happened since the last one.
+        """
+        if self._unseen <= len(self.crowd) // looks:
+            return
         self._unseen = 0
         self.group, self.members = gather(
             self.crowd, self.tempo, self.returns, self.stakes.level, at_ms
@@ -191,7 +198,8 @@ class Room:
         if is_of_round or is_prize:
             self.stakes = weigh(self.rounds, self.plays, at_ms)
         if at >= 0:
-            self._look(at_ms)
+            self._unseen += 1
+            self._look(at_ms, _MOST_LOOKS)
         return at, is_prize or is_of_round
 
     def _enter_prize(self, at: int, at_ms: int) -> None:
@@ -235,7 +243,7 @@ class Room:
             return False
         crowd = self.crowd
         if rows[at + MARK] not in self.members and (crowd.is_linked(at) or crowd.is_watched(at)):
-            self._look(event.event_time_ms)
+            self._look(event.event_time_ms, _MOST_LOOKS)
         return rows[at + MARK] in self.members
 
     def add_room_event(self, event: Event) -> None:

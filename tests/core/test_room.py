@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from detector.core.crowd import DEVICE, INSTRUMENT, MAX_TIPPERS, RETURNED, WIDTH, Crowd, mark
 from detector.core.decision import Decision
+from detector.core.detectors.ring import gather
 from detector.core.engine import Engine
 from detector.core.event import Event
+from detector.core.linked import InStep, seen_lately
 from detector.core.room import Room
 from tests.core.room_stream import HOUR_MS, MINUTE_MS, START_MS, RoomStream
 from tests.core.test_gambling import play
@@ -106,6 +108,73 @@ def test_a_room_of_any_number_of_tippers_and_gifts_is_small() -> None:
     assert len(room.crowd) == MAX_TIPPERS
     assert len(room.save()) < 29_000
     assert Room.load(room.save()).save() == room.save()
+
+
+def busy(number: int, every_payout: int) -> Event:
+    """One of a full room's events: groups of six share a device, and all come in bursts of six."""
+    event, tipper = Event(), f"t{number % MAX_TIPPERS}"
+    event.event_time_ms = START_MS + number // 6 * 3_500 + number % 6
+    event.value_minor = event.amount_minor = 1_000
+    if number % every_payout == every_payout - 1:
+        event.type, event.account_id = "payout", tipper
+    else:
+        event.tipper_id, event.device_id = tipper, f"d{number % MAX_TIPPERS // 6}"
+    return event
+
+
+@pytest.mark.parametrize("every_payout", [2, 3, 10**6])
+def test_a_full_room_is_looked_at_every_few_events_whatever_they_are(
+    every_payout: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def counted(*args: Any) -> Any:
+        looks.append(args)
+        return gather(*args)
+
+    monkeypatch.setattr("detector.core.room.gather", counted)
+    room = Room()
+    for number in range(9 * MAX_TIPPERS):
+        if number == 8 * MAX_TIPPERS:
+            looks.clear()
+        event = busy(number, every_payout)
+        if event.type == "payout":
+            at, _ = room.add_payout(event)
+        else:
+            at = room.add_tip(event, is_late=False)
+        if at >= 0:
+            room.is_member(at, event)
+    assert 0 < len(looks) <= MAX_TIPPERS // 4
+
+
+def test_of_many_who_tip_in_bursts_those_who_share_something_are_compared() -> None:
+    crowd, tip = Crowd(), Event()
+    tip.value_minor = 100
+    for number in range(MAX_TIPPERS):
+        tip.event_time_ms = START_MS + number * 20
+        tip.tipper_id = f"t{number}"
+        tip.device_id = "shared" if number >= MAX_TIPPERS - 8 else None
+        crowd.add(tip)
+    linked = {mark(f"t{number}") for number in range(MAX_TIPPERS - 8, MAX_TIPPERS)}
+    for burst in range(3):
+        crowd.note_burst({each.mark for each in crowd}, 1 << burst)
+    tippers = seen_lately(crowd, START_MS)
+    in_step = InStep(crowd, tippers)
+    assert linked < {each.mark for each in in_step.synced(tippers)}
+    group = [each for each in tippers if each.mark in linked]
+    assert in_step.synced(group) == group
+
+
+def test_the_tip_that_shows_the_end_of_a_burst_counts_among_those_of_linked_tippers() -> None:
+    room, tip = Room(), Event()
+    tip.value_minor = tip.amount_minor = 100
+    tip.device_id = "d"
+    for number in range(36):
+        tip.event_time_ms = START_MS + number // 6 * 60_000 + number % 6 * 100
+        tip.tipper_id = f"t{number % 6}"
+        room.add_tip(tip, is_late=False)
+    # The first tip of all is of somebody who shares nothing yet; the first of a burst is alone.
+    assert (room.tempo.linked, room.tempo.same) == (35, 29)
 
 
 @settings(max_examples=50, deadline=None)

@@ -330,3 +330,15 @@ def test_a_state_that_was_saved_once_loads_and_is_gone_on_from() -> None:
     third_pk = outcome(loaded, reader.read(pk(700, at_ms), RECEIVED_MS))
     assert isinstance(third_pk, dict)
     assert [flag["reasons"][0]["observed"] for flag in third_pk["flags"]] == [3]
+
+
+def test_sums_above_all_the_money_there_is_stop_growing_and_are_saved() -> None:
+    rich, reader = engine("cn")
+    for number in range(40):
+        what = ("tip", "tip", "recharge", "payout")[number % 4]
+        record = tip(number, START_MS + number * 1_000, "t1", type=what, account_id="t1")
+        event = reader.read(record, RECEIVED_MS)
+        event.amount_minor = event.value_minor = 2**61
+        rich.process(event)
+    chunks = list(rich.save_all())
+    assert list(load(chunks, engine("cn")[0]).save_all()) == chunks

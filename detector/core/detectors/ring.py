@@ -17,14 +17,15 @@ from detector.core.evidence import any_of, corroborated, strength
 from detector.core.linked import (
     FAMILY,
     LEAST_GROUP,
+    InStep,
     Sets,
     is_any_paid,
     is_new,
     is_paid,
     is_paid_back,
+    most_within,
     seen_lately,
     sets_of,
-    synced,
 )
 from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS, HOUR_MS
@@ -143,7 +144,8 @@ def gather(
         at_ms: now, epoch ms.
     """
     tippers = seen_lately(crowd, at_ms)
-    candidates = sets_of(crowd, tippers)
+    in_step = InStep(crowd, tippers)
+    candidates = sets_of(crowd, tippers, in_step)
     linked = {each.mark for sets in candidates for group in sets for each in group}
     paid_alone = [each for each in tippers if is_paid(each) and each.mark not in linked]
     found, marks = NO_GROUP, frozenset[int]()
@@ -151,15 +153,15 @@ def gather(
         others = paid_alone if not sets or any(map(is_any_paid, sets)) else []
         members = [each for group in sets for each in group] + others
         if members:
-            group = _weigh(sets, others, tippers, tempo, returns, gambling)
+            group = _weigh(sets, others, tippers, in_step, tempo, returns, gambling)
             if group.level > found.level:
                 found, marks = group, frozenset(each.mark for each in members)
     return found, marks
 
 
 def _weigh(
-    sets: Sets, others: list[Tipper], tippers: list[Tipper], tempo: Tempo, returns: Returns,
-    gambling: float,
+    sets: Sets, others: list[Tipper], tippers: list[Tipper], in_step: InStep, tempo: Tempo,
+    returns: Returns, gambling: float,
 ) -> Group:  # fmt: skip
     """What speaks for one hand behind these tippers, and others that money went back to."""
     linked = [each for group in sets for each in group]
@@ -170,7 +172,7 @@ def _weigh(
     instruments = _excess(each.instrument for each in linked)
     returned = _returned(sets, others, value, gambling)
     made_together = _made_together(linked)
-    at_once = _at_once(linked)
+    at_once = _at_once(in_step.synced(linked))
     same_seconds = tempo.same / tempo.linked if tempo.linked >= _SAME_SECONDS_FROM else 0.0
     cards = _cards(linked, tippers)
     share = sum(each.value for each in members) / value
@@ -241,9 +243,8 @@ def _back(hours: float, times: float) -> float:
     return any_of(soon, again)
 
 
-def _at_once(linked: list[Tipper]) -> float:
+def _at_once(group: list[Tipper]) -> float:
     """How surely they tip in the same bursts and hardly otherwise, by how many and how often."""
-    group = synced(linked)
     if not group:
         return 0.0
     bursts = sum(each.bursts.bit_count() for each in group) / len(group)
@@ -293,16 +294,7 @@ def _came_back(group: list[Tipper]) -> int:
 def _made_together(linked: list[Tipper]) -> int:
     """The most linked accounts that were made within two days of each other, and are young here."""
     made = sorted(each.created_s * 1000 for each in linked if is_new(each))
-    return _most_within(made, _TOGETHER_MS)
-
-
-def _most_within(times: list[int], window_ms: int) -> int:
-    most = start = 0
-    for end, at_ms in enumerate(times):
-        while at_ms - times[start] > window_ms:
-            start += 1
-        most = max(most, end - start + 1)
-    return most
+    return most_within(made, _TOGETHER_MS)
 
 
 def _came_together(linked: list[Tipper], tippers: list[Tipper]) -> float:
@@ -311,8 +303,8 @@ def _came_together(linked: list[Tipper], tippers: list[Tipper]) -> float:
     others = [each.first_ms for each in tippers if each.mark not in marks]
     if len(linked) < LEAST_GROUP or len(others) < len(linked):
         return 0.0
-    most = _most_within(sorted(each.first_ms for each in linked), _TOGETHER_SEEN_MS) / len(linked)
-    usual = _most_within(sorted(others), _TOGETHER_SEEN_MS) / len(others)
+    most = most_within(sorted(each.first_ms for each in linked), _TOGETHER_SEEN_MS) / len(linked)
+    usual = most_within(sorted(others), _TOGETHER_SEEN_MS) / len(others)
     return max(0.0, most - usual) * strength(len(linked) / 4)
 
 

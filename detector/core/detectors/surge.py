@@ -10,6 +10,7 @@ from math import log1p
 
 import orjson
 
+from detector.core.crowd import LARGEST
 from detector.core.rhythm import Rhythm
 
 MINUTE_MS = 60_000
@@ -68,7 +69,7 @@ class Surge:
         minute = event_time_ms // MINUTE_MS
         if minute <= self._minute:
             if minute == self._minute:
-                self._takings += value_minor
+                self._takings = min(LARGEST, self._takings + value_minor)
                 self._tips += 1
             return None
         score = self._end() if self._minute != _NOT_YET else None
