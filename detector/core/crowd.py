@@ -22,7 +22,9 @@ PRIZES = ("prize", "rebate")
 _MAX_KEPT_FOR_LINKS = 96  # linked tippers that outlive the others' recency
 _TRIES = 12
 CARDS_FROM = 4
-"""Changes of the instrument from which a tipper has many."""
+"""Instruments beyond the first, from which a tipper has many."""
+
+_CARD_BITS = 61
 
 BURSTS_FROM = 3
 """Bursts that are no chance any more."""
@@ -60,8 +62,8 @@ class Tipper(NamedTuple):
 
     `returned`: what payouts brought back. `round`, `round_before`: the latest two rounds with a
     stake of the tipper, see `rounds`. `placed_ms`: his last tip when his turn to be forgotten was
-    last put off. `code`: the like gift that he sent last, 0 while none is known. `cards`: tips with
-    another instrument than the one before. `bursts`: in which of the latest bursts he was, as bits.
+    last put off. `code`: the like gift that he sent last, 0 while none is known. `cards`: bits of
+    his instruments. `bursts`: in which of the latest bursts he was, as bits.
     """
 
     mark: int
@@ -79,6 +81,11 @@ class Tipper(NamedTuple):
     code: int
     cards: int
     bursts: int
+
+    @property
+    def more_cards(self) -> int:
+        """Different instruments beyond the first; two in sixty look like one."""
+        return max(0, self.cards.bit_count() - 1)
 
 
 class Users:
@@ -179,8 +186,7 @@ class Crowd:
         if event.instrument_id is not None:
             instrument = mark(event.instrument_id)
             if rows[at + INSTRUMENT] != instrument:
-                if rows[at + INSTRUMENT]:
-                    rows[at + CARDS] += 1
+                rows[at + CARDS] |= 1 << instrument % _CARD_BITS
                 self.instruments.move(rows[at + INSTRUMENT], instrument)
                 rows[at + INSTRUMENT] = instrument
         if event.account_created_ms is not None:
@@ -215,13 +221,14 @@ class Crowd:
         )
 
     def is_watched(self, at: int) -> bool:
-        """Whether a ring could be behind the tipper of this row: linked, paid, or often at once."""
+        """Whether a ring could be behind the tipper of this row, linked or not: he was paid, pays
+        with many cards, or is in many bursts."""
         rows = self.rows
+        bursts = rows[at + BURSTS]
         return (
-            self.is_linked(at)
-            or rows[at + RETURNED] > 0
-            or rows[at + CARDS] >= CARDS_FROM
-            or (rows[at + BURSTS] > 0 and rows[at + BURSTS].bit_count() >= BURSTS_FROM)
+            rows[at + RETURNED] > 0
+            or (bursts > 0 and bursts.bit_count() >= BURSTS_FROM)
+            or rows[at + CARDS].bit_count() > CARDS_FROM
         )
 
     def mark_at(self, at: int) -> int:

@@ -78,7 +78,9 @@ def sets_of(crowd: Crowd, tippers: list[Tipper], in_step: InStep) -> list[Sets]:
     """
     groups = _groups(crowd, tippers)
     changers = [
-        each for each in tippers if each.cards >= CARDS_FROM and 2 * each.cards >= each.tips
+        each
+        for each in tippers
+        if each.more_cards >= CARDS_FROM and 2 * each.more_cards >= each.tips
     ]
     found = [[group] for group in sorted(groups, key=len, reverse=True)[:_MOST_SETS]]
     if len(groups) > 1:
@@ -88,7 +90,7 @@ def sets_of(crowd: Crowd, tippers: list[Tipper], in_step: InStep) -> list[Sets]:
         small = [group for group in groups if len(group) <= FAMILY]
         if sum(map(len, small)) >= _SCATTERED * len(tippers):
             found.append(small)
-    if changers:
+    if 0 < 2 * len(changers) <= len(tippers):  # or else payments have tokens of their own
         found.append([changers])
     at_once = in_step.synced(tippers)
     if at_once:

@@ -105,7 +105,7 @@ class Room:
             self._came_from_payee(at)
         is_linked = crowd.is_linked(at)
         has_burst_ended = not is_late and self._enter_burst(event, at)
-        if crowd.is_watched(at):
+        if is_linked or crowd.is_watched(at):
             self._watch(at, event.event_time_ms, is_linked, has_burst_ended)
         if not is_late:
             self._stake(event, at, is_linked)
@@ -241,7 +241,8 @@ class Room:
         value = event.value_minor or 0
         if event.type == "tip" and value * rows[at + TIPS] < _SMALL_CHANGE * rows[at + VALUE]:
             return False
-        if rows[at + MARK] not in self.members and self.crowd.is_watched(at):
+        crowd = self.crowd
+        if rows[at + MARK] not in self.members and (crowd.is_linked(at) or crowd.is_watched(at)):
             self._look(event.event_time_ms, _MOST_LOOKS)
         return rows[at + MARK] in self.members
 

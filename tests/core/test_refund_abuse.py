@@ -242,3 +242,13 @@ def test_a_mother_of_two_may_claim_for_both() -> None:
         world.claim(child, at("2026-04-20", "20:00"), 300, claimant_id="mother")
     world.run()
     assert world.worst("second", KIND) == ""
+
+
+def test_one_claimant_for_four_accounts_of_which_little_is_known_is_medium() -> None:
+    world = World(MARCH, 40)
+    for index in range(4):
+        world.tip(f"few{index}", 50, at("2026-04-05", "19:30"))
+        world.claim(f"few{index}", at("2026-04-06", "12:00", index * 600), 50, claimant_id="office")
+    world.run()
+    assert world.worst("few1", KIND) == ""
+    assert world.worst("few3", KIND) == "medium"

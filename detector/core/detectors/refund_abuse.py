@@ -35,7 +35,7 @@ CLUES = (
     Clue("adult_words", "content", 3.0, "adult chat throughout (2020 Su 08 Min Zhong 3261)"),
     Clue("no_break", "identity", 1.2, "all of it is claimed, and nowhere did the user change"),
     Clue("perks", "money_flow", 3.0, "monthly 舰长 for the gifts that come with it, then a claim"),
-    Clue("claimant", "identity", 4.6, "one minor or guardian over several accounts"),
+    Clue("claimant", "identity", 5.4, "one minor or guardian over several accounts"),
     Clue(
         "claimed_before", "feedback", 6.0, "claims again and again, tips in between: its own doing"
     ),

@@ -31,20 +31,23 @@ from detector.core.reasons import Reason
 from detector.core.tipper import DAY_MS, HOUR_MS
 
 _DEVICES, _INSTRUMENTS = 4.0, 3.0  # tippers more than things: half a proof
-_RETURNED = 0.25
-_SOON_HOURS, _SOON = 24.0, 0.4  # money that comes back within a day
+_RETURNED = 0.2
+_SOON_HOURS, _SOON = 24.0, 0.45  # money that comes back within a day
 _TOGETHER_MS = 48 * HOUR_MS  # accounts made within it
 _TOGETHER_SEEN_MS = HOUR_MS
 _MADE_TOGETHER = 4.0
 _SAME_SECONDS = 0.3
 _SAME_SECONDS_FROM = 4
 _CONCENTRATED = 0.5
+_MUCH = 0.4  # of a room's receipts
 _LIKE_SPREAD = 0.15  # of log mean tips: within 15 %
 _FORGOTTEN_AFTER_MS = 30 * DAY_MS
 _SURE = 0.35  # strength from which a link counts as one
 _MOSTLY_BACK = 0.6
 _CYCLES = 3  # tip, payout, tip, payout, tip, payout
 _CARDS = 0.2
+_CARD_AFTER_CARD, _MANY_CARDS = 0.5, 10  # share of the tips, and how many: nobody's wallet
+_UNSURE_TIPS = 10
 _AGAIN = 0.8
 _PUDONG = 1 / 3  # of what was tipped came back
 _SYNCED, _BURSTS = 4.0, 5.0  # tippers, and bursts of each: half a proof
@@ -67,7 +70,7 @@ class Group(NamedTuple):
         back_hours: from a tipper's last tip to a payout to him, on average.
         made_together: linked accounts made within two days of each other.
         same_seconds: share of the group's tips within two seconds of another member's.
-        cards: share of the group's tips with another instrument than the same tipper's last, 0..1.
+        cards: different instruments of the group's tippers beyond their first, a tip, 0..1.
         share: of the room's receipts, 0..1.
         like: how alike the members' mean tips are, 0..1.
         device, instrument, money, identity, tempo, amount: strength of each evidence, 0..1.
@@ -171,7 +174,7 @@ def _weigh(
     made_together = _made_together(linked)
     at_once = _at_once(in_step.synced(linked))
     same_seconds = tempo.same / tempo.linked if tempo.linked >= _SAME_SECONDS_FROM else 0.0
-    cards = _cards(linked)
+    cards = _cards(linked, tippers)
     share = sum(each.value for each in members) / value
     like = _like(linked)
     # A device that a whole large crowd uses is a placeholder for devices that nobody knows.
@@ -189,29 +192,32 @@ def _weigh(
     # One or two accounts are a friend of the house, unless much of what the room lives on goes
     # back to them, again and again.
     is_group = len(members) >= LEAST_GROUP or (
-        returns.payouts >= _CYCLES and returned >= _PUDONG and share >= _CONCENTRATED
+        returns.payouts >= _CYCLES and returned >= _PUDONG and share >= _MUCH
     )
     amount = any_of(0.8 * strength(share / _CONCENTRATED), 0.5 * like) if is_group else 0.0
     rhythm = any_of(pace, money * _back(back_hours, returns.payouts / max(1, payees)))
     # One phone has one user at a time: its accounts do not tip at the same moment by chance.
     is_one_phones = tempo.same >= _SAME_SECONDS_FROM and same_seconds >= _SAME_SECONDS
     is_at_once = at_once >= 0.5 or (is_one_phones and device >= _SURE)
+    is_carding = (
+        cards >= _CARD_AFTER_CARD and sum(each.more_cards for each in linked) >= _MANY_CARDS
+    )
     is_household = max(map(len, sets), default=0) <= FAMILY
     return Group(
         max(each.last_ms for each in members), len(members), len(tippers), devices, instruments,
         payees, returned, back_hours, made_together, max(same_seconds, at_once), cards, share,
         like, device, instrument, money, identity, pace, amount,
-        _level((device, instrument, money, at_once), identity, rhythm, amount, is_at_once,
-               is_household),
+        _level((device, instrument, money, at_once), identity, rhythm, amount,
+               is_at_once or is_carding, is_household),
     )  # fmt: skip
 
 
 def _level(
     links: tuple[float, float, float, float], identity: float, tempo: float, amount: float,
-    is_at_once: bool, is_household: bool,
+    is_one: bool, is_household: bool,
 ) -> float:  # fmt: skip
     """The score of some tippers: strengths of links by device, instrument, money and bursts, what
-    else agrees, and whether they act at once, or might be one household."""
+    else agrees, and whether they act as only one hand does, or might be one household."""
     *_, money, _ = links
     support = any_of(*sorted(links)[:-1], identity, tempo, amount)
     score = any_of(*links) * (_ALONE + (1.0 - _ALONE) * support)
@@ -220,7 +226,7 @@ def _level(
     independent = sum(each >= _SURE for each in (*links, identity))
     independent += is_like_one and money >= _MOSTLY_BACK
     if independent < 2:
-        if is_at_once:
+        if is_one:
             return min(max(score, _AT_ONCE), _MEDIUM_AT_MOST)
         return min(score, _UNSURE if is_like_one else _ALONE)
     # A family shares phone and card as well; money that goes back to those who gave it is no
@@ -245,10 +251,17 @@ def _at_once(group: list[Tipper]) -> float:
     return min(strength(len(group) / _SYNCED), strength(bursts / _BURSTS))
 
 
-def _cards(linked: list[Tipper]) -> float:
-    """Share of the tips with another instrument than the same tipper's one before."""
-    cards = sum(each.cards for each in linked)
-    return cards / sum(each.tips for each in linked) if cards >= CARDS_FROM else 0.0
+def _cards(linked: list[Tipper], tippers: list[Tipper]) -> float:
+    """How many more new instruments a tip they have than the others.
+
+    Where a payment has a token of its own, everybody's do.
+    """
+    cards, tips = sum(each.more_cards for each in linked), sum(each.tips for each in linked)
+    if cards < CARDS_FROM:
+        return 0.0
+    others = sum(each.tips for each in tippers) - tips
+    usual = (sum(each.more_cards for each in tippers) - cards) / (others + _UNSURE_TIPS)
+    return max(0.0, cards / tips - usual)
 
 
 def _excess(things: Iterable[int]) -> int:
