@@ -29,7 +29,7 @@ from detector.core.traits import SiteTraits
 _60_DAYS_MS = 60 * DAY_MS
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 _FAR_ABOVE = log(10.0)  # a payday is three to eight usual days
-_HABIT_GROWS = log(10.0)  # a day, at most
+_HABIT_GROWS = log(10.0)  # by a day, or a session, at most
 PACE_NEWEST = 1 / 16
 """What the newest gap of a session weighs in its pace, at least."""
 
@@ -306,11 +306,11 @@ def _add_session(f: Features, elapsed_ms: int) -> None:
         f.session_pace, f.session_level = 0.0, f.log_value
         f.combo_sum = f.session_max = f.value
         if before.n:
+            log_sum = log(before.session_sum)
+            if before.sessions >= HABIT_FROM:
+                log_sum = min(log_sum, before.sessions_mean + _HABIT_GROWS)
             f.sessions, f.sessions_mean, f.sessions_variance = learn_mean(
-                before.sessions,
-                before.sessions_mean,
-                before.sessions_variance,
-                log(before.session_sum),
+                before.sessions, before.sessions_mean, before.sessions_variance, log_sum
             )
             _, f.sessions_decisions_mean, f.sessions_decisions_variance = learn_mean(
                 before.sessions,

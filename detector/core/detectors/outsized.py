@@ -32,7 +32,7 @@ _TWO_COMPARISONS = 0.8  # far beyond the own habit, and the site's extreme: whoe
 _BEYOND_DOUBT = 0.9  # three times the limit
 _MEDIUM_AT_MOST = 0.89
 _NEW_ACCOUNT = 0.9  # by a new account, which is a family of its own: more
-_OWN_MAXIMUM_COUNTS_MS = 90 * DAY_MS
+_OWN_MAXIMUM_FROM_MS, _OWN_MAXIMUM_COUNTS_MS = 7 * DAY_MS, 90 * DAY_MS
 _STEADY_MS = 7 * DAY_MS
 _STEADY_TIMES = 5
 _COMBO_FROM = 10
@@ -193,7 +193,9 @@ def _own_limit(f: Features) -> float:
     before = f.before
     limit = habit_limit(before.mean, f.tip_surprise, f.own_spread)
     largest = 2.0 * before.max_value
-    if largest > limit and f.event.event_time_ms - before.max_ms < _OWN_MAXIMUM_COUNTS_MS:
+    age_ms = f.event.event_time_ms - before.max_ms
+    # What was the largest only lately may be the step before on a stair: no habit yet.
+    if largest > limit and _OWN_MAXIMUM_FROM_MS <= age_ms < _OWN_MAXIMUM_COUNTS_MS:
         return largest
     return limit
 

@@ -56,6 +56,7 @@ _PERK_COUNTS_HOURS = 35 * 24
 _NAMED_COUNTS_HOURS = 7 * 24
 _DECLARED_FADES_MS = 365 * DAY_MS
 _SIBLINGS = 1.5  # accounts beside the first that are half a proof: a family has two children
+_CLAIMS = 1.3  # on days apart, with tips in between, that are half a proof
 _MEDIUM_AT_MOST = 0.89  # with the thresholds as shipped
 
 
@@ -129,7 +130,7 @@ def evidence(claim: Claim) -> tuple[float, ...]:
         "no_break": _no_break(claim, child),
         "perks": _perks(claim),
         "claimant": strength((claim.accounts - 1.0) / _SIBLINGS) if claim.accounts > 1 else 0.0,
-        "claimed_before": strength(claim.notes.claims / 2.0),
+        "claimed_before": strength(claim.notes.claims / _CLAIMS),
         "named_late": _named_late(claim),
         "childlike": child,
     }
