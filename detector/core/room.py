@@ -89,7 +89,7 @@ class Room:
         self.group: Group = NO_GROUP
         self.members: frozenset[int] = frozenset()
         self.payees: dict[int, int] = {}
-        self._unseen = 0  # tips and payouts since `group` was looked for
+        self._unseen = 0  # tips of watched tippers, and payouts, since `group` was looked for
 
     def add_tip(self, event: Event, is_late: bool) -> int:
         """Enters a tip; where its tipper's row of the crowd begins.
@@ -100,7 +100,6 @@ class Room:
         """
         crowd = self.crowd
         at = crowd.add(event)
-        self._unseen += 1
         if self.payees:
             self._came_from_payee(at)
         is_linked = crowd.is_linked(at)
@@ -145,6 +144,7 @@ class Room:
         if is_linked:
             is_same = tipper != tempo.last_mark and abs(at_ms - tempo.last_ms) <= _SAME_SECONDS_MS
             self.tempo = tempo.one_more(is_same, at_ms, tipper)
+        self._unseen += 1
         self._look(at_ms, _MOST_LOOKS if has_burst_ended else _LOOKS)
 
     def _look(self, at_ms: int, looks: int) -> None:
@@ -197,8 +197,8 @@ class Room:
             self._enter_prize(at, at_ms)
         if is_of_round or is_prize:
             self.stakes = weigh(self.rounds, self.plays, at_ms)
-        self._unseen += 1
         if at >= 0:
+            self._unseen += 1
             self._look(at_ms, _MOST_LOOKS)
         return at, is_prize or is_of_round
 
