@@ -137,6 +137,8 @@ class KafkaNode:
     def pause(self) -> None:
         """Freeze the node (SIGSTOP): connections stay open and nothing answers."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:  # its last thread may stop only after the signal was sent
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a frozen node go on (SIGCONT)."""
