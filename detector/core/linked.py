@@ -15,8 +15,7 @@ LEAST_GROUP = 3
 
 _SCATTERED = 0.25  # share of the crowd from which pairs count as well, and small sets as one
 _SEEN_WITHIN_MS = 45 * DAY_MS
-YOUNG_MS = 30 * DAY_MS
-"""An account that tips so soon after it was made is a new one."""
+_YOUNG_MS = 30 * DAY_MS  # an account that tips so soon after it was made is a new one
 
 FAMILY = 5
 """A set may be so large and be one household's."""
@@ -125,7 +124,7 @@ def is_any_paid(group: list[Tipper]) -> bool:
 
 def is_new(tipper: Tipper) -> bool:
     """Whether the account was young when it first tipped here."""
-    return bool(tipper.created_s) and tipper.first_ms - tipper.created_s * 1000 <= YOUNG_MS
+    return bool(tipper.created_s) and tipper.first_ms - tipper.created_s * 1000 <= _YOUNG_MS
 
 
 def most_within(times: list[int], window_ms: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,16 @@ from tests.core.room_stream import (
     scores,
     severities,
 )
+
+
+def in_turn(
+    stream: RoomStream, tips: int, accounts: int, amount: float, every_ms: int,
+    fields: Callable[[int], dict[str, Any]],
+) -> None:  # fmt: skip
+    """From an hour after the start some accounts tip one after the other; `fields` by number."""
+    for number in range(tips):
+        at_ms = START_MS + HOUR_MS + number * every_ms
+        stream.tip(f"r{number % accounts}", amount, at_ms, **fields(number))
 
 
 def launder(
@@ -233,10 +244,9 @@ def test_a_device_that_everybody_has_is_no_device() -> None:
 def test_many_cards_on_few_devices_are_found_before_any_dispute() -> None:
     stream = RoomStream()
     stream.evening(100, viewers=40)
-    for number in range(30):
-        at_ms = START_MS + HOUR_MS + number * 2 * MINUTE_MS
-        stream.tip(f"r{number % 6}", 400, at_ms, device_id=f"d{number % 2}",
-                   instrument_id=f"stolen{number}")  # fmt: skip
+    in_turn(stream, 30, 6, 400, 2 * MINUTE_MS,
+            lambda number: {"device_id": f"d{number % 2}",
+                            "instrument_id": f"stolen{number}"})  # fmt: skip
     found = stream.run()
     assert severities(found, "ring") & {"medium", "high"}
     assert "many_cards" in codes(found)
@@ -245,10 +255,8 @@ def test_many_cards_on_few_devices_are_found_before_any_dispute() -> None:
 def test_guests_of_one_machine_who_pay_with_their_own_card_each_are_silent() -> None:
     stream = RoomStream()
     stream.evening(100, viewers=40)
-    for number in range(30):
-        at_ms = START_MS + HOUR_MS + number * 10 * MINUTE_MS
-        stream.tip(f"r{number % 6}", 40, at_ms, device_id="machine",
-                   instrument_id=f"c{number % 6}")  # fmt: skip
+    in_turn(stream, 30, 6, 40, 10 * MINUTE_MS,
+            lambda number: {"device_id": "machine", "instrument_id": f"c{number % 6}"})  # fmt: skip
     assert severities(stream.run(), "ring") <= {"low"}
 
 
@@ -340,19 +348,17 @@ def test_families_of_one_room_are_not_added_up() -> None:
 def test_new_accounts_on_several_phones_are_added_up() -> None:
     stream = RoomStream()
     stream.evening(200, viewers=60)
-    for number in range(36):
-        at_ms = START_MS + HOUR_MS + number * 2 * MINUTE_MS
-        stream.tip(f"r{number % 12}", 66, at_ms, device_id=f"d{number % 4}",
-                   account_created_at=START_MS - DAY_MS)  # fmt: skip
+    in_turn(stream, 36, 12, 66, 2 * MINUTE_MS,
+            lambda number: {"device_id": f"d{number % 4}",
+                            "account_created_at": START_MS - DAY_MS})  # fmt: skip
     assert severities(stream.run(), "ring") & {"medium", "high"}
 
 
 def test_one_card_after_another_from_one_account_after_another_is_found_without_devices() -> None:
     stream = RoomStream()
     stream.evening(100, viewers=40)
-    for number in range(30):
-        at_ms = START_MS + HOUR_MS + number * 2 * MINUTE_MS
-        stream.tip(f"r{number % 4}", 400, at_ms, instrument_id=f"stolen{number}")
+    in_turn(stream, 30, 4, 400, 2 * MINUTE_MS,
+            lambda number: {"instrument_id": f"stolen{number}"})  # fmt: skip
     found = stream.run()
     assert severities(found, "ring") & {"medium", "high"}
     assert "many_cards" in codes(found)
